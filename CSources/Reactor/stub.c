@@ -1,0 +1,1 @@
+#include "CCycladesReactor.h"
