@@ -69,7 +69,7 @@ public struct Reply {
   ///
   /// - Complexity: O(*n*) for *n* bytes.
   public mutating func append(_ span: RawSpan) {
-    span.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
+    unsafe span.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
   }
 
   /// Appends a sequence of bytes.
