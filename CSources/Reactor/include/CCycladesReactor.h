@@ -9,7 +9,7 @@
 //   events[0..<n]  <-------------- one array per turn
 //   for each event: stream_begin/end, frames_next, send, close, ...
 //
-// Every function but cyc_reactor_wake belongs to the one thread that called cyc_reactor_enable.
+// Every function but cyc_waker_wake belongs to the one thread that called cyc_reactor_enable.
 // Connections, listeners and timers are named by 64-bit ids (slot | generation << 32): a stale id is
 // recognised and ignored, so callers need no bookkeeping of what closed in the meantime. Functions
 // that can fail return a negative errno. Nothing here calls back.
@@ -73,8 +73,11 @@ cyc_reactor *cyc_reactor_create(const cyc_reactor_options *options, cyc_pool *po
 /// Enables the ring on the calling thread, which owns the reactor from here on. 0 or -errno.
 int cyc_reactor_enable(cyc_reactor *reactor);
 
-/// Frees the reactor. Whatever is still open is closed without events; waits for the kernel to let
-/// go of every buffer.
+/// Closes whatever is still open without events, waits for the kernel to let go of every buffer and
+/// gives the ring up. The reactor can still be asked for its figures. On the owner's thread.
+void cyc_reactor_shut_down(cyc_reactor *reactor);
+
+/// Frees the reactor, shut down before if need be.
 void cyc_reactor_destroy(cyc_reactor *reactor);
 
 cyc_reactor_statistics cyc_reactor_report(const cyc_reactor *reactor);
@@ -85,8 +88,11 @@ uint32_t cyc_reactor_flags(const cyc_reactor *reactor);
 /// Monotonic nanoseconds, read once per turn.
 uint64_t cyc_reactor_now(const cyc_reactor *reactor);
 
-/// Wakes a parked reactor. The only function any thread may call.
-void cyc_reactor_wake(cyc_reactor *reactor);
+/// The descriptor that wakes a parked reactor; it lives until cyc_reactor_destroy.
+int cyc_reactor_waker(const cyc_reactor *reactor);
+
+/// Wakes the reactor of a waker: a WAKE event follows. The only function for any thread.
+void cyc_waker_wake(int waker);
 
 typedef enum cyc_event_kind {
   CYC_EVENT_ACCEPTED = 1,  ///< connection is open; user = listener's
@@ -98,7 +104,7 @@ typedef enum cyc_event_kind {
   CYC_EVENT_CLOSED,        ///< last event of a connection; reason and error say why
   CYC_EVENT_FILE,          ///< a file operation ended; error = bytes written or -errno
   CYC_EVENT_TIMER,         ///< id = the timer
-  CYC_EVENT_WAKE,          ///< cyc_reactor_wake was called
+  CYC_EVENT_WAKE,          ///< cyc_waker_wake was called
 } cyc_event_kind;
 
 typedef enum cyc_close_reason {
@@ -228,8 +234,12 @@ int cyc_file_sync(cyc_reactor *reactor, int fd, uint64_t user);
 /// their deadlines, then of their scheduling. 0 when memory is short.
 uint64_t cyc_timer_add(cyc_reactor *reactor, uint64_t deadline_ns, uint64_t user);
 
-/// Takes a timer back; false when it fired, was cancelled or never was.
+/// Takes a timer back, also one whose event is collected but not yet settled; false when it was
+/// settled, was cancelled or never was.
 bool cyc_timer_cancel(cyc_reactor *reactor, uint64_t id);
 
-/// The slot of an id: small, dense, reused.
-static inline uint32_t cyc_id_slot(uint64_t id) { return (uint32_t)id; }
+/// Settles a TIMER event; false when the timer was cancelled since the event was collected.
+bool cyc_timer_settle(cyc_reactor *reactor, uint64_t id);
+
+/// Names the calling thread, for debuggers and perf; cut to 15 bytes.
+void cyc_thread_name(const char *name);
