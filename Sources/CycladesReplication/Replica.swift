@@ -50,7 +50,7 @@ public final class Replica: Sendable {
   /// Returns when the log is replayed and this replica listens; a leader may not be elected yet.
   /// `machine` makes the initial state. Throws when the folder, the address or the configuration is
   /// not usable; nothing is left running then.
-  public static func start<Machine: StateMachine>(
+  public static func start<Machine: StateMachine & SendableMetatype>(
     _ configuration: ReplicaConfiguration, logger: Logger,
     machine: @escaping @Sendable () -> Machine
   ) async throws(ReplicationError) -> Replica {
