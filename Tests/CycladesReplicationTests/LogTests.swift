@@ -96,7 +96,10 @@ struct LogTests {
   /// Ten writes of three entries each for group 0, and a promise for group 1 in each.
   private var tenWrites: [[(group: Int, slot: Slot, size: Int)]] {
     (0..<10).map { write in
-      (1...3).map { (0, Slot(write * 3 + $0), 100 + 37 * write) } + [(1, 0, write + 1)]
+      var batch: [(group: Int, slot: Slot, size: Int)] = []
+      for entry in 1...3 { batch.append((0, Slot(write * 3 + entry), 100 + 37 * write)) }
+      batch.append((1, 0, write + 1))
+      return batch
     }
   }
 
