@@ -1,1 +1,3 @@
-print("cyclades")
+import ArgumentParser
+
+SimulateCommand.main()
