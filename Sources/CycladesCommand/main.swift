@@ -1,3 +1,1 @@
-import ArgumentParser
-
-SimulateCommand.main()
+print("cyclades")

@@ -3,6 +3,8 @@ package import CycladesPaxos
 /// One client: one operation at a time, wherever it hopes to find the leader.
 struct Client {
   var attempt: Attempt?
+  /// An operation that is certainly not done yet, and is to be tried again.
+  var refused: Int?
   /// The node to try next; nil for any.
   var hint: Int?
 }
@@ -11,9 +13,14 @@ extension Cluster {
   private var think: UInt64 { random.uniform(1_000_000...40_000_000) }
   private var hop: UInt64 { random.uniform(100_000...1_000_000) }
 
-  /// A client begins its next operation.
+  /// A client begins its next operation, or tries again the one that was refused.
   func wake(_ index: Int) {
     guard acceptsWork, clients[index].attempt == nil else { return }
+    if let operation = clients[index].refused {
+      clients[index].refused = nil
+      tryAgain(operation, client: index)
+      return
+    }
     guard history.operations.count < options.operations || isHealed else { return }
     let key = random.index(below: swarm.keys)
     // Every value is written once, so that a value found names its writer.
@@ -135,21 +142,11 @@ extension Cluster {
       schedule(.wake(client: attempt.client), after: think)
     case .notDone(let leader):
       clients[attempt.client].hint = leader.map { Int($0.rawValue) - 1 }
-      retry(attempt)
+      clients[attempt.client].refused = attempt.operation
+      schedule(.wake(client: attempt.client), after: think)
     case .unknown:
       schedule(.wake(client: attempt.client), after: think)
     }
-  }
-
-  /// The same operation again: it certainly has not been done yet.
-  private func retry(_ attempt: Attempt) {
-    guard acceptsWork else {
-      history.abandon(attempt.operation)
-      return
-    }
-    // A pause, so that a leaderless cluster is not flooded.
-    let client = attempt.client
-    tryAgain(attempt.operation, client: client)
   }
 
   /// The client gives up waiting: the operation may or may not be done.

@@ -39,10 +39,7 @@ struct History {
   func check(keys: Int) -> (key: Int, verdict: Verdict)? {
     var undecided: Int?
     for key in 0..<keys {
-      var found: Set<Int> = []
-      for operation in operations where operation.key == key {
-        if let value = operation.found { found.insert(value) }
-      }
+      let found = valuesFound(key)
       var observations: [Observation<Action, Int>] = []
       for operation in operations where operation.key == key && !operation.isVoid {
         if let end = operation.end {
@@ -60,6 +57,29 @@ struct History {
       }
     }
     return undecided.map { ($0, .undecided) }
+  }
+}
+
+extension History {
+  /// The values of a key that an answer shows to have been there: those that somebody found, and
+  /// those that a compare-and-set must have found to write another one of them.
+  private func valuesFound(_ key: Int) -> Set<Int> {
+    var found: Set<Int> = []
+    for operation in operations where operation.key == key {
+      if let value = operation.found { found.insert(value) }
+    }
+    var hasGrown = true
+    while hasGrown {
+      hasGrown = false
+      for operation in operations where operation.key == key {
+        if case .compareAndSet(let expected, let new) = operation.action, found.contains(new),
+          found.insert(expected).inserted
+        {
+          hasGrown = true
+        }
+      }
+    }
+    return found
   }
 }
 

@@ -64,7 +64,7 @@ struct Swarm {
     let everything = scenario == .swarm
     let ms = Millisecond.nanoseconds
     nodes = Int(random.uniform(UInt64(range.lowerBound)...UInt64(range.upperBound)))
-    clients = Int(random.uniform(1...6))
+    clients = Int(random.uniform(1...12))
     keys = Int(random.uniform(1...4))
     window = chance(300) ? Int(random.uniform(1...8)) : 64
     learnChunk = Int(random.uniform(1...64))
