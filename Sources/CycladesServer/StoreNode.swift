@@ -22,9 +22,9 @@ final class StoreNode {
 
   private(set) var clients = ClientTable()
   var statistics = ServerStatistics()
-  /// Where a reply is put together before it is sent; one at a time.
-  var scratch = Reply()
 
+  /// Where replies are put together before they are sent, one at a time.
+  private var scratch = Reply()
   private let logger: Logger
   private let startedAt: Instant
   private let listeners: [Listener]
@@ -92,9 +92,8 @@ final class StoreNode {
   func opened(_ connection: ConnectionID, _ port: Client.Port) {
     guard clients.count < configuration.maximumClients, whenDrained == nil else {
       statistics.rejectedConnections += 1
-      scratch.removeAll()
-      scratch.appendError("ERR max number of clients reached")
-      reactor.send(connection, copying: scratch.bytes.span.bytes)
+      let refusal = compose { $0.appendError("ERR max number of clients reached") }
+      reactor.send(connection, copying: refusal.rawSpan)
       reactor.close(connection, flush: true)
       return
     }
@@ -111,6 +110,13 @@ final class StoreNode {
       "client gone",
       metadata: ["client.address": "\(client.address)", "reason": "\(reason)"])
     finishDrainIfPossible()
+  }
+
+  /// Puts a reply together; its bytes are valid until the next one, and copied when kept longer.
+  func compose(_ write: (inout Reply) -> Void) -> [UInt8] {
+    scratch.removeAll()
+    write(&scratch)
+    return scratch.bytes
   }
 
   // MARK: - Drain

@@ -80,14 +80,15 @@ final class Client {
     lastRequestAt = node.reactor.now
     isHoldingInput = false
     defer { closeIfDone() }
+    let parser = node.parser
     var consumed = 0
     while consumed < bytes.byteCount {
       guard !isEnding else { break }
       guard mayStart() else { return Progress(consumed: consumed) }
       let rest = bytes.extracting(consumed..<bytes.byteCount)
-      switch node.parser.parse(rest) {
+      switch parser.parse(rest) {
       case .request(let byteCount):
-        let arguments = node.parser.arguments(of: rest)
+        let arguments = parser.arguments(of: rest)
         guard arguments.count == 0 || execute(arguments) else {
           return Progress(consumed: consumed)
         }
@@ -160,9 +161,8 @@ final class Client {
 
   /// Appends a reply that is known now, behind everything owed.
   func answer(_ write: (inout Reply) -> Void) {
-    node.scratch.removeAll()
-    write(&node.scratch)
-    replies.append(node.scratch.bytes.span.bytes) { node.reactor.send(connection, copying: $0) }
+    let reply = node.compose(write)
+    replies.append(reply.rawSpan) { node.reactor.send(connection, copying: $0) }
   }
 
   /// Takes in what a group answered to a command, or to a part of one.
@@ -175,16 +175,14 @@ final class Client {
         fulfil(ticket.sequence, reply)
       } else {
         node.statistics.note(outcome)
-        node.scratch.removeAll()
-        Refusals.append(outcome, to: &node.scratch)
-        fulfil(ticket.sequence, node.scratch.bytes.span.bytes)
+        let refusal = node.compose { Refusals.append(outcome, to: &$0) }
+        fulfil(ticket.sequence, refusal.rawSpan)
       }
     case .parts(let gather):
       order.ended(gather.parts[ticket.part].duty)
       guard gather.receive(part: ticket.part, outcome, reply) else { break }
-      node.scratch.removeAll()
-      gather.finish(into: &node.scratch)
-      fulfil(ticket.sequence, node.scratch.bytes.span.bytes)
+      let whole = node.compose { gather.finish(into: &$0) }
+      fulfil(ticket.sequence, whole.rawSpan)
     }
     resumeIfPossible()
     closeIfDone()
@@ -341,10 +339,11 @@ extension Client {
     for (index, part) in parts.enumerated() {
       order.began(part.duty)
       let context = Ticket(sequence: sequence, part: index).context(of: connection)
+      let command = packed[index]
       if part.duty.isWrite {
-        node.host.write(part.duty.group, context, packed[index].span.bytes)
+        node.host.write(part.duty.group, context, command.rawSpan)
       } else {
-        node.host.read(part.duty.group, context, packed[index].span.bytes)
+        node.host.read(part.duty.group, context, command.rawSpan)
       }
     }
     return true

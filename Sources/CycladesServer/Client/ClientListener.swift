@@ -23,5 +23,7 @@ final class ClientListener: Endpoint {
 
   func drained(_ connection: ConnectionID) { node?.clients[connection]?.resumeIfPossible() }
 
-  func closed(_ connection: ConnectionID, _ reason: CloseReason) { node?.closed(connection, reason) }
+  func closed(_ connection: ConnectionID, _ reason: CloseReason) {
+    node?.closed(connection, reason)
+  }
 }

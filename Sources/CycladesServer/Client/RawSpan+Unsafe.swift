@@ -10,15 +10,16 @@ extension RawSpan {
 }
 
 extension [UInt8] {
+  /// The bytes of the array.
+  var rawSpan: RawSpan {
+    @_lifetime(borrow self) get { unsafe span.bytes }
+  }
+
   /// Copies the bytes of a span.
   init(copying span: RawSpan) {
     self = unsafe span.withUnsafeBytes { unsafe Array($0) }
   }
 
-  /// Appends the bytes of a span.
-  mutating func append(copying span: RawSpan) {
-    unsafe span.withUnsafeBytes { unsafe append(contentsOf: $0) }
-  }
 }
 
 extension String {

@@ -97,7 +97,7 @@ struct ReplyQueue {
       case .long(let reply):
         parkedBytes -= reply.count
         cells[index(of: head)] = .short(ShortReply())
-        emit(reply.span.bytes)
+        emit(reply.rawSpan)
       }
       head += 1
     }
@@ -128,30 +128,5 @@ struct ReplyQueue {
 
   private func index(of sequence: UInt64) -> Int {
     Int(truncatingIfNeeded: sequence) & (cells.count - 1)
-  }
-}
-
-/// A reply of at most 30 bytes, kept in place.
-struct ShortReply {
-  private static let capacity = 30
-  private var storage = InlineArray<30, UInt8>(repeating: 0)
-  private var length: UInt8 = 0
-
-  init() {}
-
-  /// Copies a reply; `nil` when it is too long.
-  init?(_ reply: RawSpan) {
-    guard reply.byteCount <= Self.capacity else { return nil }
-    for offset in 0..<reply.byteCount {
-      storage[offset] = reply.byte(at: offset)
-    }
-    length = UInt8(reply.byteCount)
-  }
-
-  var byteCount: Int { Int(length) }
-
-  var span: RawSpan {
-    @_lifetime(borrow self)
-    get { storage.span.bytes.extracting(first: Int(length)) }
   }
 }

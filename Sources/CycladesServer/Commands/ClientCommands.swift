@@ -1,5 +1,6 @@
 import CycladesReplication
 import CycladesStore
+import CycladesTransport
 
 extension ServerCommands {
   /// A client name: printable ASCII without blanks.

@@ -1,6 +1,7 @@
 import CycladesPaxos
 import CycladesReplication
 import CycladesStore
+import CycladesTransport
 
 extension ServerCommands {
   /// CLUSTER and its subcommands. Topology is what this node knows; clients that meet a stale leader
@@ -49,7 +50,7 @@ extension ServerCommands {
 extension StoreNode {
   /// The members of a shard that clients can be sent to, the leader first.
   private func servers(of group: UInt32, _ port: Client.Port) -> [(NodeID, ClientAddress)] {
-    let members = shards.members(of: Int(group)).map { NodeID(rawValue: $0) }
+    let members = shards.members(of: Int(group)).map(NodeID.init(member:))
     let leader = host.leader(of: group)
     let ordered = members.filter { $0 == leader } + members.filter { $0 != leader }
     return ordered.compactMap { node in
@@ -112,16 +113,15 @@ extension StoreNode {
   /// One line a node, all of them masters: each leads shards, or would at once if it had to.
   func nodesText(for port: Client.Port) -> String {
     var text = ""
-    for node in configuration.peers.keys.sorted() {
+    for (node, peer) in configuration.peers.sorted(by: { $0.key < $1.key }) {
       guard let address = directory.address(of: node, for: port) else { continue }
-      let flags = node == id ? "myself,master" : directory.isConnected(to: node) ? "master" : "master,fail"
-      let link = node == id || directory.isConnected(to: node) ? "connected" : "disconnected"
-      text += "\(directory.clusterID(of: node)) \(address)@\(configuration.peers[node]?.port ?? 0) \(flags) - "
-      text += "0 0 0 \(link)"
-      for range in slotRanges(ledBy: node) {
-        text += " \(range.lowerBound)-\(range.upperBound - 1)"
-      }
-      text += "\n"
+      let isConnected = directory.isConnected(to: node)
+      let flags = node == id ? "myself,master" : isConnected ? "master" : "master,fail"
+      var fields = [directory.clusterID(of: node), "\(address)@\(peer.port)", flags, "-"]
+      // When it was last pinged and heard, and its configuration epoch: not kept.
+      fields += ["0", "0", "0", isConnected ? "connected" : "disconnected"]
+      fields += slotRanges(ledBy: node).map { "\($0.lowerBound)-\($0.upperBound - 1)" }
+      text += fields.joined(separator: " ") + "\n"
     }
     return text
   }

@@ -1,5 +1,6 @@
 import CycladesReplication
 import CycladesStore
+import CycladesTransport
 
 extension ServerCommands {
   /// CONFIG GET, SET, RESETSTAT and HELP.

@@ -1,5 +1,7 @@
+import CycladesPaxos
 import CycladesReplication
 import CycladesStore
+import CycladesTransport
 
 extension ServerCommands {
   /// CYCLADES STATUS: what this node knows about the cluster, as one line of JSON.

@@ -1,5 +1,7 @@
+import CycladesPaxos
 import CycladesReplication
 import CycladesStore
+import CycladesTransport
 import Glibc
 
 /// What the server calls itself.
@@ -60,7 +62,8 @@ extension StoreNode {
   func infoSections(for client: Client) -> [InfoSection] {
     [
       serverSection(client.port), clientsSection, memorySection, persistenceSection, statsSection,
-      replicationSection, InfoSection(
+      replicationSection,
+      InfoSection(
         name: "Cluster", fields: [("cluster_enabled", client.port == .cluster ? "1" : "0")]),
       keyspaceSection,
     ]
@@ -73,7 +76,8 @@ extension StoreNode {
       fields: [
         ("redis_version", ServerVersion.redis), ("cyclades_version", ServerVersion.cyclades),
         ("redis_mode", port == .cluster ? "cluster" : "standalone"), ("os", "Linux"),
-        ("arch_bits", "64"), ("process_id", String(getpid())), ("run_id", directory.clusterID(of: id)),
+        ("arch_bits", "64"), ("process_id", String(getpid())),
+        ("run_id", directory.clusterID(of: id)),
         ("tcp_port", String(own.port)), ("node_id", String(id.rawValue)),
         ("cluster_name", configuration.cluster),
         ("uptime_in_seconds", String(uptimeSeconds)),
@@ -96,7 +100,7 @@ extension StoreNode {
       name: "Memory",
       fields: [
         ("used_memory", String(used)), ("used_memory_human", Self.humanBytes(used)),
-        ("used_memory_rss", String(Self.residentBytes())), ("maxmemory", "0"),
+        ("used_memory_rss", String(residentBytes())), ("maxmemory", "0"),
         ("maxmemory_policy", "noeviction"),
       ])
   }

@@ -7,7 +7,7 @@ import CycladesStore
 /// what they do. A command of the table that is missing here answers an error that says so.
 struct ServerCommands {
   /// Appends the reply, or throws before it appended anything.
-  typealias Handler = (Client, borrowing Arguments, inout Reply) throws(Misuse) -> Void
+  typealias Handler = @Sendable (Client, borrowing Arguments, inout Reply) throws(Misuse) -> Void
 
   /// Handlers by command code.
   private let handlers: [Handler?]
@@ -37,7 +37,7 @@ struct ServerCommands {
         reply.appendError("ERR the command '\(command.name)' is not served")
         return
       }
-      do {
+      do throws(Misuse) {
         try handler(client, arguments, &reply)
       } catch {
         reply.append(error, command, arguments)

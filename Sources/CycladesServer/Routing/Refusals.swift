@@ -19,6 +19,7 @@ enum Refusals {
         reply.appendError("TRYAGAIN the shard has too many commands in flight; not executed")
       case .tooLarge:
         reply.appendError("ERR the command is larger than a log entry may be; not executed")
+      case .noSuchGroup: noLeader(&reply)
       case .stopping:
         reply.appendError("TRYAGAIN this node is stopping; not executed")
       }
@@ -33,7 +34,8 @@ enum Refusals {
 
   static func executedInPart(_ reply: inout Reply) {
     reply.appendError(
-      "UNKNOWNOUTCOME the command was executed for the keys of some shards only: the others refused")
+      "UNKNOWNOUTCOME the command was executed for the keys of some shards only: the others refused"
+    )
   }
 
   static func noLeader(_ reply: inout Reply) {

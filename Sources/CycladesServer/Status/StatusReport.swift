@@ -75,6 +75,9 @@ public struct StatusReport: Codable, Sendable, Equatable {
   /// True when every shard has a leader that the reporting node knows.
   public var isEveryShardLed: Bool { shards.allSatisfy { $0.leader != nil } }
 
+}
+
+extension StatusReport {
   /// The report as one line of JSON.
   public func json() -> [UInt8] {
     let encoder = JSONEncoder()
