@@ -1,8 +1,11 @@
+internal import CycladesReplication
+
 /// One command: the single description from which dispatch, routing, argument checks, the COMMAND
 /// family of replies and the documentation are made. ``Command/all`` lists them.
 public final class Command: Sendable {
   /// What a command does to data and when it may run; the names are Redis' own.
   public struct Flags: OptionSet, Hashable, Sendable {
+    /// The bits.
     public let rawValue: UInt16
     /// Makes a set from its bits.
     public init(rawValue: UInt16) { self.rawValue = rawValue }
@@ -91,12 +94,18 @@ public final class Command: Sendable {
   /// The command that replaces it, if it is deprecated, and the Redis version that deprecated it.
   let replacement: (command: String, since: String)?
 
+  /// Carries out a data command on a shard.
+  typealias Handler = @Sendable (inout Shard, borrowing Invocation, inout Reply) -> Void
+  /// How a shard carries it out; `nil` for what the server does.
+  let run: Handler?
+
   init(
     _ code: UInt16, _ name: String, _ arity: Int, _ flags: Flags, keys: KeySpec? = nil,
     scope: Scope = .shard, _ group: Group, since: String, _ summary: String,
     complexity: String = "O(1)", categories: [String] = [],
-    replacement: (command: String, since: String)? = nil
+    replacement: (command: String, since: String)? = nil, run: Handler? = nil
   ) {
+    assert((run == nil) == (scope == .server), "a data command has a handler, no other has")
     self.code = code
     self.name = name
     self.arity = arity
@@ -109,6 +118,7 @@ public final class Command: Sendable {
     self.complexity = complexity
     self.categories = categories
     self.replacement = replacement
+    self.run = run
   }
 
   /// Whether the command may be answered from the applied state, without an entry in the log.
@@ -116,7 +126,10 @@ public final class Command: Sendable {
 
   /// Whether a request with that many arguments, name included, has the right number.
   public func accepts(argumentCount: Int) -> Bool {
-    arity >= 0 ? argumentCount == arity : argumentCount >= -arity
+    guard arity < 0 else { return argumentCount == arity }
+    guard argumentCount >= -arity else { return false }
+    guard let keys, keys.last < 0 else { return true }
+    return (argumentCount - keys.first) % keys.step == 0
   }
 
   /// The positions of the keys among that many arguments, name included; none for a count that the
