@@ -73,7 +73,7 @@ struct PointSource {
   }
 
   func owners(
-    ofKeys keys: RawSpan, endingAt ends: Span<UInt32>, into owners: inout MutableSpan<UInt16>
+    ofKeys keys: Span<UInt8>, endingAt ends: Span<UInt32>, into owners: inout MutableSpan<UInt16>
   ) {
     precondition(ends.count == owners.count, "as many owners as keys")
     var last: UInt32 = 0
@@ -81,13 +81,12 @@ struct PointSource {
       precondition(ends[index] >= last, "the ends of keys ascend")
       last = ends[index]
     }
-    precondition(Int(last) <= keys.byteCount, "keys end within the bytes")
-    unsafe keys.withUnsafeBytes { keys in
+    precondition(Int(last) <= keys.count, "keys end within the bytes")
+    unsafe keys.withUnsafeBufferPointer { keys in
       unsafe ends.withUnsafeBufferPointer { ends in
         unsafe owners.withUnsafeMutableBufferPointer { owners in
           unsafe cyc_ring_owners_of_keys(
-            block, keys.baseAddress?.assumingMemoryBound(to: UInt8.self), ends.baseAddress,
-            ends.count, owners.baseAddress)
+            block, keys.baseAddress, ends.baseAddress, ends.count, owners.baseAddress)
         }
       }
     }
@@ -106,7 +105,7 @@ struct PointSource {
 }
 
 /// Hash functions of the ring.
-enum RingHash {
+package enum RingHash {
   /// XXH3-64 with seed 0.
   static func position(_ key: RawSpan) -> UInt64 {
     unsafe key.withUnsafeBytes { unsafe cyc_ring_hash($0.baseAddress, $0.count) }
@@ -118,7 +117,7 @@ enum RingHash {
   }
 
   /// XXH3-128 with seed 0 of at least one byte.
-  static func digest(_ bytes: Span<UInt8>) -> UInt128 {
+  package static func digest(_ bytes: Span<UInt8>) -> UInt128 {
     unsafe bytes.withUnsafeBufferPointer { bytes in
       var halves: (UInt64, UInt64) = (0, 0)
       unsafe withUnsafeMutableBytes(of: &halves) {

@@ -82,6 +82,9 @@ public final class Ring: Sendable {
   public static func position(of key: RawSpan) -> UInt64 { RingHash.position(key) }
 
   /// The position of a key: its XXH3-64 hash.
+  public static func position(of key: Span<UInt8>) -> UInt64 { RingHash.position(key) }
+
+  /// The position of a key: its XXH3-64 hash.
   public static func position(of key: [UInt8]) -> UInt64 { RingHash.position(key.span) }
 
   /// The position of a key: the XXH3-64 hash of its UTF-8 bytes.
@@ -95,6 +98,11 @@ public final class Ring: Sendable {
   ///
   /// - Complexity: O(1) expected, after hashing the key.
   public func owner(of key: String) -> Member { owner(ofPosition: Self.position(of: key)) }
+
+  /// The member that owns a key.
+  ///
+  /// - Complexity: O(1) expected, after hashing the key.
+  public func owner(of key: Span<UInt8>) -> Member { owner(ofPosition: Self.position(of: key)) }
 
   /// The member that owns a key.
   ///
@@ -144,7 +152,7 @@ public final class Ring: Sendable {
   /// - Precondition: `ends` ascends and stays within `keys`; `owners` has as many elements.
   /// - Complexity: O(bytes).
   public func owners(
-    ofKeys keys: RawSpan, endingAt ends: Span<UInt32>, into owners: inout MutableSpan<UInt16>
+    ofKeys keys: Span<UInt8>, endingAt ends: Span<UInt32>, into owners: inout MutableSpan<UInt16>
   ) {
     table.owners(ofKeys: keys, endingAt: ends, into: &owners)
   }
