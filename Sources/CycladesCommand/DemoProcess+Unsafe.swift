@@ -31,7 +31,7 @@ struct ChildProcess: Sendable {
       &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP))
 
     let words = unsafe (["cyclades"] + arguments).map { unsafe strdup($0) } + [nil]
-    defer { for unsafeword in unsafe words { unsafe free(word) } }
+    defer { unsafe words.forEach { unsafe free($0) } }
     unsafe setenv(diesWithParentVariable, "1", 1)
     defer { unsafe unsetenv(diesWithParentVariable) }
     var identifier: pid_t = 0

@@ -44,19 +44,28 @@ final class DemoStage: Sendable {
     return reap(child, within: .seconds(10))
   }
 
+  /// How a child ended, if it has.
+  func poll(_ child: ChildProcess) -> ChildProcess.Ending? {
+    guard let ending = child.poll() else { return nil }
+    forget(child)
+    return ending
+  }
+
   /// Waits for a child to end by itself; past the limit it is killed.
   @discardableResult
   func reap(_ child: ChildProcess, within limit: Duration) -> ChildProcess.Ending {
     let deadline = ContinuousClock.now + limit
-    var ending = child.poll()
-    while ending == nil && ContinuousClock.now < deadline {
+    while ContinuousClock.now < deadline {
+      if let ending = poll(child) { return ending }
       pause(milliseconds: 5)
-      ending = child.poll()
     }
-    if ending == nil { child.signal(SIGKILL) }
-    let result = ending ?? child.wait()
+    child.signal(SIGKILL)
+    defer { forget(child) }
+    return child.wait()
+  }
+
+  private func forget(_ child: ChildProcess) {
     children.withLock { $0.removeAll { $0.identifier == child.identifier } }
-    return result
   }
 
   /// Ends every child and removes the folder.
@@ -70,4 +79,10 @@ final class DemoStage: Sendable {
     for child in left { reap(child, within: .seconds(2)) }
     if !keepsFolder { try? FileManager.default.removeItem(atPath: folder) }
   }
+}
+
+/// The last line of a log, for an error message.
+func lastLine(ofFile path: String) -> String {
+  let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+  return text.split(separator: "\n").last.map(String.init) ?? "it wrote nothing"
 }

@@ -18,8 +18,11 @@ struct LoadReply: ~Escapable {
     self.payload = payload
   }
 
+  /// A copy of the payload.
+  var bytes: [UInt8] { payload.indices.map { payload[$0] } }
+
   /// The payload as text; damaged UTF-8 is repaired, for messages only.
-  var text: String { String(decoding: payload.indices.map { payload[$0] }, as: UTF8.self) }
+  var text: String { String(decoding: bytes, as: UTF8.self) }
 
   func payloadEquals(_ other: [UInt8]) -> Bool {
     payload.count == other.count && payload.indices.allSatisfy { payload[$0] == other[$0] }
@@ -36,7 +39,7 @@ struct LoadReply: ~Escapable {
 ///
 /// A client of plain commands sees five kinds of reply; the parser is strict, and anything else
 /// ends the connection.
-struct LoadReplyFrame {
+struct LoadReplyFrame: Equatable {
   var kind: LoadReply.Kind
   var payload: Range<Int>
   /// The offset of the first byte after the reply.
