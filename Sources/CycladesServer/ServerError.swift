@@ -2,7 +2,7 @@
 public struct ServerError: Error, CustomStringConvertible {
   /// What kind of failure it is.
   public struct Code: Hashable, Sendable {
-    private enum Value { case badConfiguration, badStatus, startFailed, serving }
+    private enum Value { case badConfiguration, badStatus, startFailed, serving, unreachable }
     private var value: Value
 
     /// A setting is missing, out of range, or contradicts another one.
@@ -11,6 +11,8 @@ public struct ServerError: Error, CustomStringConvertible {
     public static let badStatus = Code(value: .badStatus)
     /// The listeners, the data folder or the reactor could not be opened.
     public static let startFailed = Code(value: .startFailed)
+    /// A node did not answer.
+    public static let unreachable = Code(value: .unreachable)
     /// The reactor stopped by a failure while it served.
     public static let serving = Code(value: .serving)
   }

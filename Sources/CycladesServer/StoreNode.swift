@@ -44,7 +44,7 @@ final class StoreNode {
     self.logger = logger
     startedAt = reactor.now
     shards = try configuration.makeShardMap()
-    machines = (0..<configuration.shards).map { StoreShard(seed: UInt64($0)) }
+    machines = (0..<configuration.shards).map { configuration.makeShard($0) }
     var limits = RequestLimits()
     limits.bulkBytesMax = UInt32(configuration.maximumValueBytes)
     parser = RequestParser(limits: limits)

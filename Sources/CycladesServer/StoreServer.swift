@@ -119,9 +119,15 @@ public final class StoreServer: Sendable {
 
   /// Accepts no more clients, answers what is owed for at most `drainTimeout`, then stops.
   ///
-  /// Returns when everything is released. Safe to call from anywhere, and more than once.
+  /// Returns when everything is released. Safe to call from anywhere, and more than once; a server
+  /// that has not started never will.
   public func stop() async {
-    guard let thread else { return }
+    let isIdle = phase.withLock { phase in
+      guard case .idle = phase else { return false }
+      phase = .stopped
+      return true
+    }
+    guard !isIdle, let thread else { return }
     beginStop(thread)
     await thread.finished()
     phase.withLock { $0 = .stopped }

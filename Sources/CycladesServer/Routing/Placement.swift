@@ -22,6 +22,11 @@ extension StoreServerConfiguration {
     return try ShardMap(shards: shards, replicas: replicas, ring: builder.build())
   }
 
+  /// An empty shard, its table seeded alike on all nodes.
+  func makeShard(_ shard: Int) -> StoreShard {
+    StoreShard(seed: Ring.position(of: "\(cluster)/\(shard)"))
+  }
+
   /// Opens the replication layer for every shard.
   func makeHost(
     _ announcement: NodeAnnouncement, _ shards: ShardMap, _ machines: [StoreShard],
