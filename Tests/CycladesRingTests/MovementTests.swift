@@ -7,7 +7,7 @@ struct MovementTests {
   private func check(_ diff: RingDiff, from old: Ring, to new: Ring, probes: [UInt64]) {
     for probe in probes {
       let (before, after) = (old.owner(ofPosition: probe).id, new.owner(ofPosition: probe).id)
-      let move = diff.moves.first { $0.positions.contains(probe) }
+      let move = diff.move(at: probe)
       #expect(move?.from == (before == after ? nil : before))
       #expect(move?.to == (before == after ? nil : after))
     }
@@ -125,5 +125,17 @@ struct MovementTests {
     #expect(next.epoch == ring.epoch + 1)
     #expect(next.diff(from: ring).moves.isEmpty)
     #expect(next != ring)
+  }
+}
+
+extension RingDiff {
+  /// The move that a position is part of, by binary search.
+  fileprivate func move(at position: UInt64) -> Move? {
+    var (low, high) = (0, moves.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if moves[middle].positions.upperBound < position { low = middle + 1 } else { high = middle }
+    }
+    return low < moves.count && moves[low].positions.contains(position) ? moves[low] : nil
   }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes Tests/CycladesRingTests/GoldenVectors.swift: the ring, a second time, from its spec alone.
 
-    pip install xxhash && python3 Tests/Golden/ring_vectors.py
+    pip install xxhash && python3 Tests/Golden/ring_vectors.py [--check]
 
 A point is XXH3-64(id, 0x00, u32le j) >> 16, j below weight * points per unit rounded half up, at
 least 1 unless the weight is 0. Members are numbered by the bytes of their ids; points sort by
@@ -12,6 +12,7 @@ the last point to the first.
 import math
 import pathlib
 import struct
+import sys
 import xxhash
 
 RINGS = {
@@ -112,8 +113,13 @@ enum GoldenVectors {{
   ]
 }}
 """
-  tests = pathlib.Path(__file__).parent.parent
-  (tests / "CycladesRingTests/GoldenVectors.swift").write_text(text)
+  vectors = pathlib.Path(__file__).parent.parent / "CycladesRingTests/GoldenVectors.swift"
+  if "--check" in sys.argv:
+    if vectors.read_text() != text:
+      sys.exit(f"error: {vectors.name} is not what this script writes")
+    print(f"{vectors.name} agrees with xxhash {xxhash.XXHASH_VERSION}")
+  else:
+    vectors.write_text(text)
 
 
 main()

@@ -46,9 +46,15 @@ public protocol ReplicaHostDelegate: AnyObject {
 
   /// The host's belief about who leads the group changed.
   func leadershipChanged(_ group: UInt32)
+
+  /// The host can no longer write its log and has stopped; nothing will be completed any more.
+  func failed(_ error: ReplicationError)
 }
 
 extension ReplicaHostDelegate {
   /// Leadership changes are of no interest by default.
   public func leadershipChanged(_ group: UInt32) {}
+
+  /// The failure is logged by the host; by default nothing else happens.
+  public func failed(_ error: ReplicationError) {}
 }

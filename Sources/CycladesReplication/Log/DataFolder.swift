@@ -70,6 +70,8 @@ struct Identity: Equatable {
 final class DataFolder {
   let path: String
   private(set) var identity: Identity
+  /// Of the folder itself, to make the names in it durable.
+  let descriptor: Int32
   private let lock: Int32
 
   /// Opens the folder of `configuration`, or makes it when it is missing or empty.
@@ -87,6 +89,12 @@ final class DataFolder {
         "\(path) is not empty and not a Cyclades data folder: choose another with --data")
     }
     lock = try Files.lock(path + "/lock")
+    do {
+      descriptor = try Files.open(path, O_RDONLY | O_DIRECTORY)
+    } catch {
+      Files.close(lock)
+      throw error
+    }
     let placement = DataFolder.placement(of: configuration.groups)
     do {
       if names.contains("identity") {
@@ -100,12 +108,16 @@ final class DataFolder {
         try Files.replace(path + "/identity", in: path, with: Array(identity.text.utf8))
       }
     } catch {
+      Files.close(descriptor)
       Files.close(lock)
       throw error
     }
   }
 
-  deinit { Files.close(lock) }
+  deinit {
+    Files.close(descriptor)
+    Files.close(lock)
+  }
 
   /// Remembers which folder `peer` uses, durably, before anything it says is counted.
   ///
