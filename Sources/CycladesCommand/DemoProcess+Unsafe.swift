@@ -45,25 +45,27 @@ struct ChildProcess: Sendable {
 
   func signal(_ number: Int32) { kill(identifier, number) }
 
-  /// How the process ended, if it has; it may be asked once after that.
-  func poll() -> Ending? { wait(WNOHANG) }
-
-  /// Waits for the end of the process.
-  func wait() -> Ending { wait(0) ?? .signalled(0) }
-
-  enum Ending: Equatable {
+  enum Ending: Equatable, CustomStringConvertible {
     case exited(Int32)
     case signalled(Int32)
+    /// It was asked for before, so how it ended is known elsewhere.
+    case reaped
+
+    var description: String {
+      switch self {
+      case .exited(let code): "exit code \(code)"
+      case .signalled(let number): "signal \(number)"
+      case .reaped: "ended before"
+      }
+    }
   }
 
-  private func wait(_ options: Int32) -> Ending? {
+  /// How the process ended, if it has; that is told once.
+  func poll() -> Ending? {
     var status: Int32 = 0
-    var result: pid_t
-    repeat {
-      result = unsafe waitpid(identifier, &status, options)
-    } while result < 0 && errno == EINTR
-    if result == 0 { return nil }
-    if result < 0 { return .signalled(0) }
+    let result = unsafe waitpid(identifier, &status, WNOHANG)
+    if result == 0 || (result < 0 && errno == EINTR) { return nil }
+    if result < 0 { return .reaped }
     let signal = status & 0x7F
     return signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal)
   }
@@ -94,20 +96,28 @@ func dieWithParentIfAsked() {
 
 /// Calls `body` on a thread of its own at the first SIGINT, SIGTERM or SIGHUP, in place of dying.
 ///
-/// To be called on the main thread before any other thread starts, so that all inherit the mask.
+/// The signal handler writes a byte to a pipe and a thread reads it, so `body` may do anything,
+/// whichever threads there are and whatever they block.
 func onInterruption(_ body: @escaping @Sendable (Int32) -> Void) {
-  var signals = sigset_t()
-  unsafe sigemptyset(&signals)
-  for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&signals, number) }
-  unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
-  let waited = signals
+  var ends: [Int32] = [-1, -1]
+  precondition(unsafe pipe(&ends) == 0, "cannot make a pipe: error \(errno)")
+  for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+  interruptionPipe.store(ends[1], ordering: .relaxed)
+  for number in [SIGINT, SIGTERM, SIGHUP] {
+    signal(number) { number in
+      var byte = UInt8(truncatingIfNeeded: number)
+      _ = unsafe write(interruptionPipe.load(ordering: .relaxed), &byte, 1)
+    }
+  }
+  let readEnd = ends[0]
   startThread {
-    var waited = waited
-    var number: Int32 = 0
-    unsafe sigwait(&waited, &number)
-    body(number)
+    var byte: UInt8 = 0
+    while unsafe read(readEnd, &byte, 1) < 0 && errno == EINTR {}
+    body(Int32(byte))
   }
 }
+
+private let interruptionPipe = Atomic<Int32>(-1)
 
 /// A value that is computed on a thread of its own.
 final class Background<Value: Sendable>: Sendable {

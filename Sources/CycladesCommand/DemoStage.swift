@@ -11,6 +11,7 @@ final class DemoStage: Sendable {
   let folder: String
   private let keepsFolder: Bool
   private let children = Mutex<[ChildProcess]>([])
+  private let isInterrupted = Atomic<Bool>(false)
 
   init(keepsFolder: Bool) throws {
     self.keepsFolder = keepsFolder
@@ -23,66 +24,82 @@ final class DemoStage: Sendable {
       throw CommandFailure("cannot create the folder \(folder): set TMPDIR to a writable place")
     }
     onInterruption { [self] number in
-      writeAll("\ninterrupted, cleaning up\n", to: STDERR_FILENO)
+      isInterrupted.store(true, ordering: .sequentiallyConsistent)
+      writeAll("\ncyclades: interrupted, cleaning up\n", to: STDERR_FILENO)
       clear()
       _exit(128 + number)
     }
   }
 
+  /// Starts this executable with other arguments, its output appended to a file.
   func start(_ arguments: [String], output: String) throws -> ChildProcess {
-    try children.withLock { children in
-      let child = try ChildProcess.start(arguments, output: output)
-      children.append(child)
-      return child
+    let child = try children.withLock { children -> ChildProcess? in
+      if isInterrupted.load(ordering: .sequentiallyConsistent) { return nil }
+      children.append(try ChildProcess.start(arguments, output: output))
+      return children.last
     }
-  }
-
-  /// Sends a signal to a child and waits for its end.
-  @discardableResult
-  func end(_ child: ChildProcess, _ number: Int32) -> ChildProcess.Ending {
-    child.signal(number)
-    return reap(child, within: .seconds(10))
+    if let child { return child }
+    standStillIfInterrupted()
+    throw CommandFailure("interrupted")
   }
 
   /// How a child ended, if it has.
   func poll(_ child: ChildProcess) -> ChildProcess.Ending? {
-    guard let ending = child.poll() else { return nil }
-    forget(child)
-    return ending
+    standStillIfInterrupted()
+    return reapNow(child)
   }
 
   /// Waits for a child to end by itself; past the limit it is killed.
   @discardableResult
   func reap(_ child: ChildProcess, within limit: Duration) -> ChildProcess.Ending {
-    let deadline = ContinuousClock.now + limit
-    while ContinuousClock.now < deadline {
-      if let ending = poll(child) { return ending }
-      pause(milliseconds: 5)
-    }
-    child.signal(SIGKILL)
-    defer { forget(child) }
-    return child.wait()
-  }
-
-  private func forget(_ child: ChildProcess) {
-    children.withLock { $0.removeAll { $0.identifier == child.identifier } }
+    let ending = awaitEnd(child, limit)
+    standStillIfInterrupted()
+    return ending
   }
 
   /// Ends every child and removes the folder.
   func clear() {
-    let left = children.withLock { children in
-      defer { children = [] }
-      return children
-    }
+    let left = children.withLock { $0 }
     // A child may have children of its own: it gets a moment to end them.
     for child in left { child.signal(SIGTERM) }
-    for child in left { reap(child, within: .seconds(2)) }
+    for child in left { _ = awaitEnd(child, .seconds(2)) }
     if !keepsFolder { try? FileManager.default.removeItem(atPath: folder) }
+  }
+
+  private func awaitEnd(_ child: ChildProcess, _ limit: Duration) -> ChildProcess.Ending {
+    let deadline = ContinuousClock.now + limit
+    while ContinuousClock.now < deadline {
+      if let ending = reapNow(child) { return ending }
+      pause(milliseconds: 5)
+    }
+    child.signal(SIGKILL)
+    while true {
+      if let ending = reapNow(child) { return ending }
+      pause(milliseconds: 1)
+    }
+  }
+
+  private func reapNow(_ child: ChildProcess) -> ChildProcess.Ending? {
+    children.withLock { children in
+      guard let index = children.firstIndex(where: { $0.identifier == child.identifier }) else {
+        return .reaped
+      }
+      guard let ending = child.poll() else { return nil }
+      children.remove(at: index)
+      return ending
+    }
+  }
+
+  /// Once the run is interrupted, the end of a child is no news: the process is about to exit.
+  private func standStillIfInterrupted() {
+    while isInterrupted.load(ordering: .sequentiallyConsistent) { pause(milliseconds: 100) }
   }
 }
 
-/// The last line of a log, for an error message.
+/// The last line of a child's log, for an error message.
 func lastLine(ofFile path: String) -> String {
   let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
-  return text.split(separator: "\n").last.map(String.init) ?? "it wrote nothing"
+  guard let line = text.split(separator: "\n").last else { return "it wrote nothing" }
+  let prefix = "cyclades: "
+  return String(line.hasPrefix(prefix) ? line.dropFirst(prefix.count) : line)
 }
