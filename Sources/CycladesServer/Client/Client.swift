@@ -116,8 +116,7 @@ final class Client {
     }
     switch command.scope {
     case .server: node.commands.run(command, arguments, for: self)
-    case .shard, .keys: guard route(command, arguments) else { return false }
-    case .everyShard(let join): guard spread(command, join) else { return false }
+    case .shard, .keys, .everyShard: guard route(command, arguments) else { return false }
     }
     lastCommand = command
     node.statistics.commands += 1
@@ -223,46 +222,46 @@ final class Client {
 // MARK: - Routing
 
 extension Client {
-  /// Sends a command with keys to the shard or shards that hold them; false when it must wait.
+  /// Sends a data command to the shard or shards that hold its keys; false when it must wait.
   private func route(_ command: Command, _ arguments: borrowing Arguments) -> Bool {
-    let positions = command.keyPositions(argumentCount: arguments.count)
-    var first: KeySlot?
-    var isOneShard = true
-    for position in positions {
-      let slot = KeySlot(arguments[position])
-      guard let known = first else {
-        first = slot
-        continue
-      }
-      if port == .cluster, slot != known {
-        answer { Refusals.crossSlot(&$0) }
-        return true
-      }
-      isOneShard = isOneShard && node.shards.shard(of: slot) == node.shards.shard(of: known)
+    if port == .cluster, command.keys != nil {
+      return routeInCluster(command, arguments)
     }
-    guard let first else {
-      // A key count given by the client can make a command of keys have none.
-      answer { $0.appendWrongArity(command) }
+    switch node.shards.route(command, arguments) {
+    case .shard(let shard):
+      return submit(command, arguments, to: UInt32(shard))
+    case .parts(let parts, let join):
+      return split(command, arguments, parts, join)
+    case .everyShard(let join):
+      return spread(command, arguments, join)
+    case .crossSlot:
+      answer { Refusals.crossShard(&$0) }
       return true
+    case .server:
+      preconditionFailure("a server command is not routed")
     }
-    guard isOneShard else { return split(command, arguments, positions) }
-    let group = UInt32(node.shards.shard(of: first))
-    guard isServedHere(command, group, first) else { return true }
-    return submit(command, arguments, to: group)
   }
 
-  /// On the cluster port, answers MOVED for what another node leads; true when it is served here.
-  private func isServedHere(_ command: Command, _ group: UInt32, _ slot: KeySlot) -> Bool {
-    // After READONLY a client may read anywhere; the read is linearizable all the same.
-    if port == .plain || (session.isReadOnly && command.isReadOnly) { return true }
-    let leader = node.host.leader(of: group)
-    if leader == node.id { return true }
-    guard let leader, let address = node.directory.address(of: leader, for: port) else {
-      answer { Refusals.noLeader(&$0) }
-      return false
+  /// As a node of a Redis cluster: all keys in one slot, and MOVED for what another node leads.
+  private func routeInCluster(_ command: Command, _ arguments: borrowing Arguments) -> Bool {
+    guard let slot = ShardMap.commonSlot(command, arguments) else {
+      answer { Refusals.crossSlot(&$0) }
+      return true
     }
-    answer { Refusals.moved(to: address, slot: slot, &$0) }
-    return false
+    let group = UInt32(node.shards.shard(of: slot))
+    let leader = node.host.leader(of: group)
+    // After READONLY a client may read anywhere; the read is linearizable all the same.
+    if leader == node.id || (session.isReadOnly && command.isReadOnly) {
+      return submit(command, arguments, to: group)
+    }
+    answer { reply in
+      if let leader, let address = node.directory.address(of: leader, for: .cluster) {
+        Refusals.moved(to: address, slot: slot, &reply)
+      } else {
+        Refusals.noLeader(&reply)
+      }
+    }
+    return true
   }
 
   private func submit(
@@ -292,37 +291,39 @@ extension Client {
 
   /// Sends each shard its share of a command over keys of several shards.
   private func split(
-    _ command: Command, _ arguments: borrowing Arguments, _ positions: StrideTo<Int>
+    _ command: Command, _ arguments: borrowing Arguments, _ shares: [Route.Part],
+    _ join: Command.Join
   ) -> Bool {
-    guard case .keys(let join) = command.scope else {
-      answer { Refusals.crossShard(&$0) }
-      return true
-    }
-    var keys: [UInt32: [Int]] = [:]
-    for position in positions {
-      let shard = node.shards.shard(of: KeySlot(arguments[position]))
-      keys[UInt32(shard), default: []].append(position)
-    }
-    let shares = keys.sorted { $0.key < $1.key }
     let version = session.version
+    let keyCount = shares.reduce(0) { $0 + $1.keys.count }
     return gather(
-      command, join, shares: shares,
-      packed: shares.map {
-        PackedCommand.part(command, arguments, positions: $0.value, version)
-      })
+      command, shares.map { (UInt32($0.shard), $0.keys) },
+      into: ReplyJoin(join, version, keyCount: keyCount)
+    ) { PackedCommand.part(command, arguments, positions: shares[$0].positions, version) }
   }
 
-  /// Sends a command without keys, such as DBSIZE, to every shard.
-  private func spread(_ command: Command, _ join: Command.Join) -> Bool {
-    let packed = PackedCommand.bare(command, session.version)
-    let shares = (0..<UInt32(node.shards.shardCount)).map { (key: $0, value: [Int]()) }
+  /// Sends a whole command, such as FLUSHALL, to every shard.
+  ///
+  /// A cluster client asks every node for its DBSIZE and adds the answers up: there, a node counts
+  /// what it leads.
+  private func spread(
+    _ command: Command, _ arguments: borrowing Arguments, _ join: Command.Join
+  ) -> Bool {
+    var groups = Array(0..<UInt32(node.shards.shardCount))
+    if port == .cluster, command.isReadOnly {
+      groups.removeAll { node.host.leader(of: $0) != node.id }
+    }
+    var packed: [UInt8] = []
+    PackedCommand.append(command, arguments, session.version, to: &packed)
     return gather(
-      command, join, shares: shares, packed: [[UInt8]](repeating: packed, count: shares.count))
+      command, groups.map { ($0, []) }, into: ReplyJoin(join, session.version, keyCount: 0)
+    ) { _ in packed }
   }
 
+  /// Sends the parts of one command to their groups, or none of them when one must wait.
   private func gather(
-    _ command: Command, _ join: Command.Join, shares: [(key: UInt32, value: [Int])],
-    packed: [[UInt8]]
+    _ command: Command, _ shares: [(group: UInt32, keys: [Int])], into join: ReplyJoin,
+    packed: (Int) -> [UInt8]
   ) -> Bool {
     var parts: [Gather.Part] = []
     for (group, keys) in shares {
@@ -334,16 +335,19 @@ extension Client {
       let duty = ReplyQueue.Duty(group: group, isWrite: passage == .write)
       parts.append(Gather.Part(duty: duty, keys: keys))
     }
-    let join = ReplyJoin(join, session.version, parts: parts.count)
+    guard !parts.isEmpty else {
+      answer { join.finish(into: &$0) }
+      return true
+    }
     let sequence = replies.expect(Gather(join, parts: parts))
     for (index, part) in parts.enumerated() {
       order.began(part.duty)
       let context = Ticket(sequence: sequence, part: index).context(of: connection)
-      let command = packed[index]
+      let bytes = packed(index)
       if part.duty.isWrite {
-        node.host.write(part.duty.group, context, command.rawSpan)
+        node.host.write(part.duty.group, context, bytes.rawSpan)
       } else {
-        node.host.read(part.duty.group, context, command.rawSpan)
+        node.host.read(part.duty.group, context, bytes.rawSpan)
       }
     }
     return true

@@ -11,7 +11,7 @@ extension ServerCommands {
     switch arguments.string(1).uppercased() {
     case "GET" where count > 2:
       var matching = client.node.settings(for: client.port)
-      let patterns = (2..<count).map { GlobPattern([UInt8](copying: arguments[$0])) }
+      let patterns = (2..<count).map { GlobPattern(arguments.string($0).lowercased()) }
       matching.removeAll { setting in !patterns.contains { $0.matches(setting.name) } }
       reply.appendMap(matching.count, client.session.version)
       for setting in matching {

@@ -22,7 +22,8 @@ extension ServerCommands {
 extension StoreNode {
   /// What this node knows about the cluster.
   var status: StatusReport {
-    StatusReport(
+    let log = host.logStatus
+    return StatusReport(
       cluster: configuration.cluster, node: id.rawValue, version: ServerVersion.cyclades,
       uptimeSeconds: uptimeSeconds, clients: clients.count,
       nodes: configuration.peers.keys.sorted().map { node in
@@ -37,11 +38,11 @@ extension StoreNode {
         return StatusReport.Shard(
           id: group.id, firstSlot: slots.lowerBound, lastSlot: slots.upperBound - 1,
           members: group.members.map(\.rawValue), leader: group.leader?.rawValue,
-          role: "\(group.role)", ballot: "\(group.ballot.round).\(group.ballot.node.rawValue)",
-          commit: group.commit, applied: group.applied, lag: group.lag,
+          role: group.role.map { "\($0)" } ?? "none", ballot: "\(group.ballot.round).\(group.ballot.node.rawValue)",
+          commit: group.commit, applied: group.applied, lag: group.commit - group.applied,
           keys: machines[Int(group.id)].keyCount)
       },
       log: StatusReport.Log(
-        bytes: host.log.bytes, segments: host.log.segments, syncs: host.log.syncs))
+        bytes: log.byteCount, segments: log.segmentCount, syncs: log.writes))
   }
 }

@@ -106,12 +106,13 @@ extension StoreNode {
   }
 
   private var persistenceSection: InfoSection {
-    InfoSection(
+    let log = host.logStatus
+    return InfoSection(
       name: "Persistence",
       fields: [
         ("loading", "0"), ("rdb_bgsave_in_progress", "0"), ("aof_enabled", "1"),
-        ("aof_last_write_status", "ok"), ("log_bytes", String(host.log.bytes)),
-        ("log_syncs", String(host.log.syncs)),
+        ("aof_last_write_status", "ok"), ("log_bytes", String(log.byteCount)),
+        ("log_syncs", String(log.writes)),
       ])
   }
 

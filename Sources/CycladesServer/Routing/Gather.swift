@@ -8,7 +8,7 @@ final class Gather {
   /// One shard's share of the command.
   struct Part {
     var duty: ReplyQueue.Duty
-    /// The positions, among the command's arguments, of the keys that this shard holds.
+    /// Which of the command's keys this shard holds, counted from 0.
     var keys: [Int]
   }
 
@@ -33,7 +33,7 @@ final class Gather {
     switch outcome {
     case .done:
       done += 1
-      join.add(part: parts[part].keys, reply: reply)
+      join.add(reply, keys: parts[part].keys)
     case .notDone:
       refusal = refusal ?? [UInt8](copying: reply)
     case .unknown:

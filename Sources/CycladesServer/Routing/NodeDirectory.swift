@@ -56,12 +56,13 @@ final class NodeDirectory {
   /// Where clients of one kind reach a node; `nil` until the node was heard.
   func address(of node: NodeID, for port: Client.Port) -> ClientAddress? {
     if node == own { return ownAnnouncement.address(for: port) }
-    return host.announcement(of: node).flatMap(NodeAnnouncement.init)?.address(for: port)
+    let announced = host.peers.first { $0.node == node }?.announcement
+    return announced.flatMap(NodeAnnouncement.init)?.address(for: port)
   }
 
   /// True for this node and for those it is connected to.
   func isConnected(to node: NodeID) -> Bool {
-    node == own || host.peers.contains { $0.node == node && $0.connected }
+    node == own || host.peers.contains { $0.node == node && $0.isConnected }
   }
 
   /// A node id as cluster clients know it: 40 hexadecimal digits, the same on every node.

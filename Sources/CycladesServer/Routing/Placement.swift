@@ -19,7 +19,7 @@ extension StoreServerConfiguration {
     for node in peers.keys.sorted() {
       try builder.add(Member(id: String(node.rawValue)))
     }
-    return try ShardMap(shards: shards, replicas: replicas, ring: builder.build())
+    return try ShardMap(shardCount: shards, replicas: replicas, ring: builder.build())
   }
 
   /// An empty shard, its table seeded alike on all nodes.

@@ -35,9 +35,6 @@ protocol ShardHost: AnyObject {
   /// The node that leads a group, as far as this node knows.
   func leader(of group: UInt32) -> NodeID?
 
-  /// What a peer last said about itself; `nil` until it was heard.
-  func announcement(of node: NodeID) -> [UInt8]?
-
   /// The replicas of this node, by group.
   var groups: [GroupStatus] { get }
 
@@ -45,5 +42,5 @@ protocol ShardHost: AnyObject {
   var peers: [PeerStatus] { get }
 
   /// This node's log.
-  var log: LogStatus { get }
+  var logStatus: LogStatus { get }
 }

@@ -48,7 +48,7 @@ public struct StatusReport: Codable, Sendable, Equatable {
   /// The reporting node's log.
   public struct Log: Codable, Sendable, Equatable {
     /// Bytes in use.
-    public var bytes: UInt64
+    public var bytes: Int
     /// Segment files.
     public var segments: Int
     /// Durable writes since the start.
