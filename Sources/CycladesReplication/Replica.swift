@@ -1,7 +1,6 @@
 public import CycladesPaxos
 public import CycladesTransport
 public import Logging
-import Synchronization
 
 /// What an app says to replicate a state machine of its own: one group on all the peers.
 public struct ReplicaConfiguration: Sendable {
@@ -39,9 +38,9 @@ public struct ReplicaConfiguration: Sendable {
 /// ```
 public final class Replica: Sendable {
   private let thread: ReactorThread
-  private let core: CoreReference
+  private let core: ReplicaCoreReference
 
-  private init(_ thread: ReactorThread, _ core: CoreReference) {
+  private init(_ thread: ReactorThread, _ core: ReplicaCoreReference) {
     self.thread = thread
     self.core = core
   }
@@ -51,7 +50,7 @@ public final class Replica: Sendable {
   /// Returns when the log is replayed and this replica listens; a leader may not be elected yet.
   /// `machine` makes the initial state. Throws when the folder, the address or the configuration is
   /// not usable; nothing is left running then.
-  public static func start<Machine: StateMachine>(
+  public static func start<Machine: StateMachine & SendableMetatype>(
     _ configuration: ReplicaConfiguration, logger: Logger,
     machine: @escaping @Sendable () -> Machine
   ) async throws(ReplicationError) -> Replica {
@@ -66,14 +65,13 @@ public final class Replica: Sendable {
     host.timing = configuration.timing
     host.limits = configuration.limits
     let complete = host
-    let reference = CoreReference()
+    let reference = ReplicaCoreReference()
     do {
       let thread = try ReactorThread.start(name: "replica-\(configuration.node)", logger: logger) {
         reactor in
-        let core = ReplicaCore(
-          try ReplicaHost(complete, reactor: reactor, logger: logger) { _ in machine() })
-        try core.start()
-        reference.set(core)
+        let host = try ReplicaHost(complete, reactor: reactor, logger: logger) { _ in machine() }
+        try host.start()
+        reference.core = ReplicaCore(host)
       }
       return Replica(thread, reference)
     } catch let error as ReplicationError {
@@ -98,14 +96,17 @@ public final class Replica: Sendable {
   }
 
   private func submit(
-    _ body: @escaping @Sendable (any AnyReplicaCore, Answering) -> Void
+    _ body: @escaping @Sendable (any ReplicaOperations, @escaping ReplicaCompletion) -> Void
   ) async throws(ReplicationError) -> [UInt8] {
-    let core = core
-    let mailbox = thread.mailbox
-    let result = await withCheckedContinuation { continuation in
-      let answering = Answering(continuation)
-      if !mailbox.post({ core.with { body($0, answering) } }) {
-        answering.resume(.failure(ReplicationError(.notDone, "the replica has stopped")))
+    let (core, mailbox) = (core, thread.mailbox)
+    let result: Result<[UInt8], ReplicationError> = await withCheckedContinuation { continuation in
+      let posted = mailbox.post {
+        guard let core = core.core else { preconditionFailure("a started replica has a core") }
+        body(core) { continuation.resume(returning: $0) }
+      }
+      if !posted {
+        continuation.resume(
+          returning: .failure(ReplicationError(.notDone, "the replica has stopped")))
       }
     }
     return try result.get()
@@ -113,10 +114,9 @@ public final class Replica: Sendable {
 
   /// The group as this replica sees it; `nil` when the replica has stopped.
   public func status() async -> GroupStatus? {
-    let core = core
-    let mailbox = thread.mailbox
+    let (core, mailbox) = (core, thread.mailbox)
     return await withCheckedContinuation { continuation in
-      let posted = mailbox.post { core.with { continuation.resume(returning: $0.status) } }
+      let posted = mailbox.post { continuation.resume(returning: core.core?.status) }
       if !posted { continuation.resume(returning: nil) }
     }
   }
@@ -124,24 +124,8 @@ public final class Replica: Sendable {
   /// Stops taking part, and returns when everything is closed. Callers that wait are told.
   public func stop() async {
     let core = core
-    thread.mailbox.post { core.with { $0.stop() } }
+    thread.mailbox.post { core.core?.stop() }
     thread.stop()
     await thread.finished()
-  }
-}
-
-/// A caller that waits for an outcome.
-private typealias Answering = Answer1
-
-/// Resumes a waiting caller once.
-private struct Answer1: Sendable {
-  private let continuation: CheckedContinuation<Result<[UInt8], ReplicationError>, Never>
-
-  init(_ continuation: CheckedContinuation<Result<[UInt8], ReplicationError>, Never>) {
-    self.continuation = continuation
-  }
-
-  func resume(_ result: Result<[UInt8], ReplicationError>) {
-    continuation.resume(returning: result)
   }
 }
