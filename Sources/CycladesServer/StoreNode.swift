@@ -30,6 +30,8 @@ final class StoreNode {
   private let listeners: [Listener]
   private let endpoints: [ClientListener]
   private var whenDrained: (() -> Void)?
+  /// Why the node stopped by itself, if it did.
+  private(set) var failure: ReplicationError?
 
   /// Opens the listeners, then the replicas; nothing is served before `start`.
   ///
@@ -149,6 +151,11 @@ extension StoreNode: ReplicaHostDelegate {
   func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
     // A client that left meanwhile has no use for its replies.
     clients[ConnectionID(rawValue: context.a)]?.completed(Ticket(context), outcome, reply)
+  }
+
+  func failed(_ error: ReplicationError) {
+    failure = error
+    reactor.stop()
   }
 
   func leadershipChanged(_ group: UInt32) {

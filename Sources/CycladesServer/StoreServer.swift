@@ -112,7 +112,9 @@ public final class StoreServer: Sendable {
       beginStop(thread)
     }
     phase.withLock { $0 = .stopped }
-    if let failure = thread.failure {
+    let failure: (any Error)? = thread.failure ?? node.value?.failure
+    node.value = nil
+    if let failure {
       throw ServerError(.serving, "node \(configuration.node.rawValue) stopped", failure)
     }
   }
@@ -153,7 +155,7 @@ public final class StoreServer: Sendable {
   }
 }
 
-/// A reference that crosses threads, but is read and written on the reactor's thread alone.
+/// A reference that crosses threads, but is used on the reactor's thread alone while that runs.
 private final class Confined<Value: AnyObject>: @unchecked Sendable {
   var value: Value?
 }
