@@ -1,5 +1,4 @@
-// Reading single bytes and copying out of a RawSpan: the standard library offers both only through
-// its unchecked interface. The bounds are checked here.
+// What the standard library offers for raw spans only through its unchecked interface.
 
 extension RawSpan {
   /// The byte at an offset.
@@ -7,19 +6,6 @@ extension RawSpan {
     precondition(offset >= 0 && offset < byteCount)
     return unsafe unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
   }
-}
-
-extension [UInt8] {
-  /// The bytes of the array.
-  var rawSpan: RawSpan {
-    @_lifetime(borrow self) get { unsafe span.bytes }
-  }
-
-  /// Copies the bytes of a span.
-  init(copying span: RawSpan) {
-    self = unsafe span.withUnsafeBytes { unsafe Array($0) }
-  }
-
 }
 
 extension String {

@@ -1,3 +1,6 @@
+import CycladesReplication
+import CycladesStore
+
 /// The replies one connection still owes, in the order of its commands.
 ///
 /// Commands of one connection run concurrently in many shards and finish in any order; clients match

@@ -38,7 +38,8 @@ extension StoreNode {
         return StatusReport.Shard(
           id: group.id, firstSlot: slots.lowerBound, lastSlot: slots.upperBound - 1,
           members: group.members.map(\.rawValue), leader: group.leader?.rawValue,
-          role: group.role.map { "\($0)" } ?? "none", ballot: "\(group.ballot.round).\(group.ballot.node.rawValue)",
+          role: group.role.map { "\($0)" } ?? "none",
+          ballot: "\(group.ballot.round).\(group.ballot.node.rawValue)",
           commit: group.commit, applied: group.applied, lag: group.commit - group.applied,
           keys: machines[Int(group.id)].keyCount)
       },

@@ -1,3 +1,5 @@
+import CycladesReplication
+import CycladesStore
 public import CycladesTransport
 import Logging
 import Synchronization

@@ -1,3 +1,4 @@
+import CycladesStore
 import Testing
 
 @testable import CycladesServer

@@ -1,3 +1,5 @@
+import CycladesPaxos
+import CycladesTransport
 import Testing
 
 @testable import CycladesServer
@@ -7,7 +9,7 @@ extension ServerTests {
   struct ClusterCommandTests {
     @Test("topology replies agree with each other and put the leader first")
     func topology() throws {
-      let server = try FakeServer(FakeHost.Script(leader: 2))
+      let server = try FakeServer(FakeHost.Script(leader: NodeID(2)))
       defer { server.stop() }
       let client = try server.clusterClient()
       let slots = try client.ask("CLUSTER", "SLOTS").elements
@@ -39,7 +41,7 @@ extension ServerTests {
 
     @Test("keys that another node leads are answered with MOVED")
     func moved() throws {
-      let server = try FakeServer(FakeHost.Script(leader: 2))
+      let server = try FakeServer(FakeHost.Script(leader: NodeID(2)))
       defer { server.stop() }
       let client = try server.clusterClient()
       #expect(try client.ask("SET", "foo", "1") == .error("MOVED 12182 10.0.0.2:7002"))

@@ -14,7 +14,7 @@ final class FakeHost: ShardHost {
   /// What becomes of every command.
   struct Script: Sendable {
     var outcome = Outcome.done
-    var leader: NodeID? = 1
+    var leader: NodeID? = NodeID(1)
     /// Groups that get `outcome`; the others are done.
     var groups: Set<UInt32>?
   }
@@ -49,7 +49,8 @@ final class FakeHost: ShardHost {
     _ group: UInt32, _ context: RequestContext, byteCount: Int,
     _ encode: (UnsafeMutableRawPointer) -> Void
   ) {
-    writes.append(Submission(group: group, context: context, command: bytes(byteCount, encode)))
+    let command = unsafe bytes(byteCount, encode)
+    writes.append(Submission(group: group, context: context, command: command))
   }
 
   func write(_ group: UInt32, _ context: RequestContext, _ command: RawSpan) {
@@ -61,7 +62,8 @@ final class FakeHost: ShardHost {
     _ group: UInt32, _ context: RequestContext, byteCount: Int,
     _ encode: (UnsafeMutableRawPointer) -> Void
   ) {
-    reads.append(Submission(group: group, context: context, command: bytes(byteCount, encode)))
+    let command = unsafe bytes(byteCount, encode)
+    reads.append(Submission(group: group, context: context, command: command))
   }
 
   func read(_ group: UInt32, _ context: RequestContext, _ query: RawSpan) {
@@ -77,24 +79,15 @@ final class FakeHost: ShardHost {
   func leader(of group: UInt32) -> NodeID? { script.leader }
 
   var groups: [GroupStatus] {
-    machines.indices.map { index in
-      GroupStatus(
-        id: UInt32(index), members: [1], leader: script.leader, role: .leader,
-        ballot: Ballot(round: 1, node: 1), commit: slot, applied: slot, last: slot)
-    }
+    machines.indices.map { FakeStatus.group(UInt32($0), leader: script.leader, slot: slot) }
   }
 
   var peers: [PeerStatus] {
-    [
-      PeerStatus(
-        node: 2, address: .loopback(port: 9), isConnected: true,
-        announcement: NodeAnnouncement(host: "10.0.0.2", clusterPort: 7002, plainPort: 7102).bytes)
-    ]
+    let announced = NodeAnnouncement(host: "10.0.0.2", clusterPort: 7002, plainPort: 7102)
+    return [FakeStatus.peer(NodeID(2), announced.bytes)]
   }
 
-  var logStatus: LogStatus {
-    LogStatus(byteCount: 0, segmentCount: 0, writes: 0, records: 0, writtenBytes: 0)
-  }
+  var logStatus: LogStatus { FakeStatus.log }
 
   /// Answers what came in: the writes of the groups in reverse, the reads in the next turn.
   fileprivate func answer() {
@@ -153,7 +146,8 @@ final class FakeServer {
     configure: @Sendable (inout StoreServerConfiguration) -> Void = { _ in }
   ) throws {
     var configuration = StoreServerConfiguration(
-      node: 1, peers: [1: .loopback(port: 8), 2: .loopback(port: 9)], directory: "none")
+      node: NodeID(1), peers: [NodeID(1): .loopback(port: 8), NodeID(2): .loopback(port: 9)],
+      directory: "none")
     configure(&configuration)
     let held = Held()
     let settings = configuration
