@@ -118,6 +118,7 @@ let package = Package(
     tests("CycladesStore"),
     tests("CycladesServer", ["CycladesStore", "CycladesTransport"]),
     tests("CycladesMapReduce"),
+    tests("CycladesCommand"),
   ],
   cLanguageStandard: .gnu17
 )
