@@ -301,6 +301,10 @@ extension ReplicaHost: GroupHost {
 
   func send(_ frame: Bytes, to peer: NodeID) { links[peer]?.send(frame) }
 
+  func send(_ header: inout WireHeader, _ body: RawSpan, to peer: NodeID) {
+    links[peer]?.send(&header, body)
+  }
+
   func leaderChanged(_ group: Int) { delegate?.leadershipChanged(UInt32(group)) }
 }
 
@@ -344,13 +348,13 @@ extension ReplicaHost: CourierHost {
 // MARK: - Peers
 
 extension ReplicaHost: PeerHost {
-  func hello() -> Bytes? {
+  func sendHello(_ connection: ConnectionID) {
     var header = WireHeader(
       kind: .hello, cluster: cluster, group: 0, sender: node, bodyByteCount: announcement.count)
     header.token = folder.identity.incarnation
     header.extra = folder.identity.placement
     let body = announcement
-    return Frames.make(&header, body: body.rawSpan, pool)
+    reactor.send(connection, &header, body.rawSpan)
   }
 
   func recognise(_ frame: Bytes) -> Result<NodeID, PeerRefusal> {
