@@ -12,7 +12,7 @@ struct RootCommand: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      ServeCommand.self, ClusterCommand.self, StatusCommand.self, VersionCommand.self,
+      ServeCommand.self, ClusterCommand.self, StatusCommand.self, SimulateCommand.self, VersionCommand.self,
     ])
 
   static let version = "0.1.0"

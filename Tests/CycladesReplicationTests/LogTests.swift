@@ -90,7 +90,7 @@ struct LogTests {
     let writer = try LogWriter(open(), segmentBytes: segmentBytes, batches)
     try writer.run()
     #expect(writer.failure == nil)
-    writer.log.close()
+    writer.log.stop()
   }
 
   /// Ten writes of three entries each for group 0, and a promise for group 1 in each.

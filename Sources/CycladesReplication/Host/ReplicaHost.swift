@@ -118,13 +118,13 @@ public final class ReplicaHost<Machine: StateMachine> {
     for link in links.values { link.stop() }
     for courier in couriers { courier.stop() }
     deliverRefusals()
+    storage.stop()
   }
 
   private func tick() {
     if isStopping { return }
-    let now = reactor.now.nanoseconds
     for replica in replicas { replica?.step(.tick(now: now)) }
-    for courier in couriers where !courier.isIdle { courier.expire(now: now) }
+    for courier in couriers where !courier.isIdle { courier.expire() }
     reactor.schedule(after: Self.tickInterval) { [weak self] in self?.tick() }
   }
 
@@ -266,12 +266,11 @@ extension ReplicaHost: TurnObserver {
   /// Sends what was submitted, proposes what came in, and starts the log's write.
   public func turnEnding() {
     if isStopping { return }
-    let now = reactor.now.nanoseconds
     // Answers given here may make callers submit more; a few rounds spare that a turn's delay.
     for _ in 0..<4 {
       hasNewWork = false
       deliverRefusals()
-      for courier in couriers where !courier.isIdle { courier.dispatch(now: now) }
+      for courier in couriers where !courier.isIdle { courier.dispatch() }
       for replica in replicas { replica?.turnEnding() }
       if !hasNewWork { break }
     }
@@ -297,6 +296,7 @@ extension ReplicaHost: LogOwner {
 extension ReplicaHost: GroupHost {
   var node: NodeID { configuration.node }
   var pool: BufferPool { reactor.pool }
+  var now: UInt64 { reactor.now.nanoseconds }
   var log: Log { storage }
 
   func send(_ frame: Bytes, to peer: NodeID) { links[peer]?.send(frame) }
