@@ -48,6 +48,7 @@ struct Swarm {
   var pauseWeight: UInt64 = 0
   var partitionWeight: UInt64 = 0
   var stallWeight: UInt64 = 0
+  var clogWeight: UInt64 = 0
   var outage: UInt64 = 1_000_000_000
   /// How far clocks run fast or slow, in thousandths.
   var drift: UInt64 = 0
@@ -79,6 +80,7 @@ struct Swarm {
       loss = random.uniform(0...200)
       duplication = random.uniform(0...300)
       delaySpread = random.uniform(1...60) * ms
+      clogWeight = random.uniform(0...10)
     }
     if scenario == .partitions || everything && chance(600) {
       partitionWeight = random.uniform(1...10)
