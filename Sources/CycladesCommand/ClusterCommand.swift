@@ -174,6 +174,7 @@ extension ChildProcess.Ending {
     switch self {
     case .exited(let code): "ended with code \(code)"
     case .signalled(let number): "was killed by signal \(number)"
+    case .reaped: "ended"
     }
   }
 }
