@@ -87,6 +87,11 @@ public struct Reply {
     unsafe Swift.withUnsafeBytes(of: &value) { unsafe bytes.append(contentsOf: $0) }
   }
 
+  /// Overwrites four bytes with a little-endian count: the size of what was appended behind them.
+  mutating func patch(at position: Int, _ value: UInt32) {
+    for byte in 0..<4 { bytes[position + byte] = UInt8(truncatingIfNeeded: value >> (8 * byte)) }
+  }
+
   /// Forgets the bytes and keeps the memory.
   public mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
 }

@@ -1,1 +1,101 @@
+// The consistent-hash ring: bytes only, no decisions.
+//
+// A ring is one block of memory without a pointer in it:
+//
+//   0                64                                                            size
+//   +----------------+------------------------------+------------------+------------+
+//   | header         | points u64[n + 8]            | index u32[2^b]   | zones u16[]|
+//   +----------------+------------------------------+------------------+------------+
+//
+//   point = position (high 48 bits) | owner (low 16 bits), ascending
+//
+// A key of 64-bit position `k` belongs to the first point whose 48-bit position is not below the
+// 48-bit position of `k`; past the last point it belongs to the first one. The eight points past
+// the end have the highest position and the owner of the first point, so a search neither wraps
+// nor tests for the end. Equal positions sort by owner, so the smaller owner has the arc whatever
+// the order in which members came.
+//
+// Thread safety: a built ring is never written again; any number of threads may read it.
 #pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CYC_RING_MEMBERS_MAX 65535u      // owner 0xFFFF never occurs
+#define CYC_RING_POINTS_MAX (1u << 24)   // 65,535 members of 256 points each
+#define CYC_RING_ID_MAX 1024u            // bytes of a member's id
+#define CYC_RING_PADDING 8u              // points past the end
+#define CYC_RING_GONE 0xFFFFu            // in `renumber`: this member keeps no point
+
+#pragma clang assume_nonnull begin
+
+typedef struct cyc_ring {
+  uint64_t size;          // bytes of the whole block
+  uint64_t placement;     // XXH3-64 of the n points, each a little-endian u64
+  uint64_t index_offset;  // bytes from the start of the block
+  uint64_t zones_offset;  // bytes from the start of the block
+  uint32_t points;        // n, at least 1
+  uint32_t members;       // owners are below this
+  uint32_t shift;         // bucket of a position = position >> shift
+  uint32_t placed;        // members with at least one point
+  uint32_t placed_zones;  // distinct zones among these
+  uint32_t reserved[3];
+} cyc_ring;
+
+// A member as the builder sees it. The owner number is its place in the array.
+typedef struct cyc_ring_source {
+  uint32_t id_offset;  // into the bytes of all ids
+  uint32_t id_length;  // 1 ... CYC_RING_ID_MAX
+  uint32_t points;     // may be 0: a drained member
+  uint16_t zone;       // members of one zone share this number; below the number of members
+  uint16_t changed;    // for cyc_ring_merge: hash its points anew
+} cyc_ring_source;
+
+// Position of a key: XXH3-64 with seed 0.
+uint64_t cyc_ring_hash(const void *_Nullable key, size_t length);
+
+// XXH3-128 with seed 0, low half first.
+void cyc_ring_digest(const void *bytes, size_t length, uint64_t digest[_Nonnull 2]);
+
+// Builds a ring of 1 ... CYC_RING_POINTS_MAX points. Returns NULL only when memory is short.
+// Time O(points).
+cyc_ring *_Nullable cyc_ring_build(const cyc_ring_source *sources, uint32_t members,
+                                   const uint8_t *ids);
+
+// The same ring as cyc_ring_build makes, from one that shares most members: takes the points of
+// `old` over under new owner numbers, `renumber[old owner]`, and hashes those of changed sources
+// only. `renumber` ascends over the members that stay. Returns NULL only when memory is short.
+cyc_ring *_Nullable cyc_ring_merge(const cyc_ring *old, const uint16_t *renumber,
+                                   const cyc_ring_source *sources, uint32_t members,
+                                   const uint8_t *ids);
+
+void cyc_ring_free(cyc_ring *ring);
+
+// The n points, ascending.
+const uint64_t *cyc_ring_points(const cyc_ring *ring);
+
+// Owner of a position through the bucket index. Expected O(1), two cache lines.
+uint16_t cyc_ring_owner(const cyc_ring *ring, uint64_t position);
+
+// Owner of a position by branch-free binary search: the reference. O(log points).
+uint16_t cyc_ring_owner_by_search(const cyc_ring *ring, uint64_t position);
+
+// Owners of many positions; memory latency is overlapped by prefetching.
+void cyc_ring_owners(const cyc_ring *ring, const uint64_t *_Nullable positions, size_t count,
+                     uint16_t *_Nullable owners);
+
+// Owners of many keys that stand one behind the other: key i ends at byte ends[i], exclusive,
+// and starts where the one before it ended. The caller has checked that `ends` ascends.
+void cyc_ring_owners_of_keys(const cyc_ring *ring, const uint8_t *_Nullable bytes,
+                             const uint32_t *_Nullable ends, size_t count,
+                             uint16_t *_Nullable owners);
+
+// What the members of a walk must differ in.
+typedef enum cyc_ring_distinct { CYC_RING_MEMBERS, CYC_RING_ZONES } cyc_ring_distinct;
+
+// Walks the ring from a position and writes the first `limit` owners of distinct members or
+// zones, in ring order; returns how many there were. Allocates nothing.
+size_t cyc_ring_walk(const cyc_ring *ring, uint64_t position, cyc_ring_distinct distinct,
+                     size_t limit, uint16_t *_Nullable owners);
+
+#pragma clang assume_nonnull end

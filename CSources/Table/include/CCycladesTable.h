@@ -1,1 +1,93 @@
-#pragma once
+/*
+ * A hash table from byte strings to byte strings with optional deadlines: the state of one shard.
+ *
+ *   table.c     buckets, growth, the operations below
+ *   entry.c     one key with its value in one allocation; digests
+ *   deadline.c  the heap that knows what is due
+ *
+ * Not thread-safe. Nothing here reads a clock or a random source: two tables made with the same seed
+ * and given the same calls hold the same state and report the same digest. Memory exhaustion aborts:
+ * a decided command cannot be refused, and a replica that skipped it would diverge.
+ */
+#ifndef CCYCLADES_TABLE_H
+#define CCYCLADES_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct cyc_table cyc_table;
+
+enum { CYC_TABLE_KEY_MAX = INT32_MAX };
+
+/* Deadlines are milliseconds of log time. */
+#define CYC_DEADLINE_NONE UINT64_MAX
+
+/* A key as the table sees it. Pointers are valid until the table next changes. */
+typedef struct cyc_table_item {
+  const uint8_t *key;
+  const uint8_t *value;
+  uint32_t key_length;
+  uint32_t value_length;
+  uint64_t deadline;
+  uint64_t position; /* the key's hash, by which iteration is ordered */
+} cyc_table_item;
+
+/* `seed` decides where keys lie; replicas of one shard use the same one. */
+cyc_table *cyc_table_create(uint64_t seed);
+void cyc_table_destroy(cyc_table *table);
+
+/* Finds a key. O(1). */
+bool cyc_table_get(const cyc_table *table, const uint8_t *key, uint32_t length, cyc_table_item *item);
+
+/* Sets value and deadline of a key. O(1) and the value's length. `value` may lie in the table, but
+ * not in the entry of the same key. */
+void cyc_table_put(
+    cyc_table *table, const uint8_t *key, uint32_t length, const uint8_t *value,
+    uint32_t value_length, uint64_t deadline);
+
+/* Writes `count` > 0 bytes at `offset` of a key's value, which is made or made longer as needed; a
+ * gap is filled with zeros. Returns the value's new length. Keeps the deadline. O(count and gap),
+ * amortised. */
+uint32_t cyc_table_write(
+    cyc_table *table, const uint8_t *key, uint32_t length, uint32_t offset, const uint8_t *bytes,
+    uint32_t count);
+
+/* Sets the deadline of a key; false when there is no such key. O(log of keys with deadlines). */
+bool cyc_table_set_deadline(
+    cyc_table *table, const uint8_t *key, uint32_t length, uint64_t deadline);
+
+/* Removes a key; false when there is none. */
+bool cyc_table_remove(cyc_table *table, const uint8_t *key, uint32_t length);
+
+/* Removes every key. */
+void cyc_table_clear(cyc_table *table);
+
+/* The earliest deadline, or CYC_DEADLINE_NONE. O(1). */
+uint64_t cyc_table_next_deadline(const cyc_table *table);
+
+/* Removes every key whose deadline is at or before `time`; returns how many. */
+uint64_t cyc_table_advance(cyc_table *table, uint64_t time);
+
+uint64_t cyc_table_count(const cyc_table *table);
+
+/* Bytes of memory in use: entries, buckets and heap, without the allocator's own overhead. */
+uint64_t cyc_table_used_bytes(const cyc_table *table);
+
+/* A digest of all keys, values and deadlines that does not depend on how they came to be. O(1). */
+uint64_t cyc_table_digest(const cyc_table *table);
+
+typedef void (*cyc_table_visitor)(void *context, const cyc_table_item *item);
+
+/*
+ * Visits keys in the order of their positions, at least `count` of them if there are as many at or
+ * behind `cursor`. Returns the cursor to go on from, 0 at the end; start with 0. Keys of equal
+ * position are visited together. A key that stays in the table from the first call to the last is
+ * visited exactly once, whatever happens to others and to the table's size in between. Within one
+ * bucket the order is not sorted. The visitor must not change the table.
+ */
+uint64_t cyc_table_scan(
+    const cyc_table *table, uint64_t cursor, uint64_t count, cyc_table_visitor visit,
+    void *context);
+
+#endif

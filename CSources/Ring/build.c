@@ -1,0 +1,188 @@
+// Builds rings.
+//
+// Points are hashed member by member: XXH3-64 of `id bytes, 0x00, u32le j` for j = 0 ..< points,
+// the low 16 bits replaced by the owner. A point depends on its member alone, and a larger weight
+// only appends points, so a change of weight moves that member's arcs and no others.
+//
+// Sorting. Positions are uniform, so one radix pass over the top b bits, 2^b >= n, leaves each
+// point within a place or two of where it belongs, and an insertion pass finishes. The buckets of
+// that pass are those of the index, and so is the memory for their counters. Against three stable
+// passes of 16 bits (LSD) this reads and writes every point once instead of three times.
+//
+// Changing a ring merges: old points pass over in order under new owner numbers, the points of
+// changed members are hashed, sorted and merged in. Owner numbers ascend by id on both sides, so
+// the outcome is the same, bit for bit, as that of building anew.
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "CCycladesRing.h"
+#include "ring.h"
+
+_Static_assert(sizeof(cyc_ring) == 64, "the header is one cache line");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "points are hashed as they lie");
+
+static size_t round_up(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
+
+/// Bits of the bucket index: as many buckets as points, rounded up to a power of two.
+static uint32_t index_bits(uint32_t points) {
+  return points <= 2 ? 1 : 32 - (uint32_t)__builtin_clz(points - 1);
+}
+
+static cyc_ring *allocate(uint32_t points, uint32_t members) {
+  assert(points >= 1 && points <= CYC_RING_POINTS_MAX);
+  assert(members >= 1 && members <= CYC_RING_MEMBERS_MAX);
+  uint32_t bits = index_bits(points);
+  size_t index_offset = round_up(sizeof(cyc_ring) + (points + CYC_RING_PADDING) * 8ull, 64);
+  size_t zones_offset = index_offset + (sizeof(uint32_t) << bits);
+  size_t size = round_up(zones_offset + members * sizeof(uint16_t), 64);
+  cyc_ring *ring = aligned_alloc(64, size);
+  if (ring == NULL) return NULL;
+  *ring = (cyc_ring){
+    .size = size,
+    .index_offset = index_offset,
+    .zones_offset = zones_offset,
+    .points = points,
+    .members = members,
+    .shift = 64 - bits,
+  };
+  return ring;
+}
+
+/// Appends the points of one member in hash order, unsorted.
+static uint64_t *hash_member(uint64_t *out, const cyc_ring_source *source, const uint8_t *ids,
+                             uint16_t owner) {
+  assert(source->id_length >= 1 && source->id_length <= CYC_RING_ID_MAX);
+  uint8_t key[CYC_RING_ID_MAX + 5];
+  size_t length = source->id_length;
+  memcpy(key, ids + source->id_offset, length);
+  key[length] = 0;
+  for (uint32_t j = 0; j < source->points; j++) {
+    memcpy(key + length + 1, &j, sizeof j);
+    *out++ = (XXH3_64bits(key, length + 5) & POSITION_MASK) | owner;
+  }
+  return out;
+}
+
+/// Sorts `count` points from `from` to `to`. `counts` has room for 2^(64 - shift) numbers.
+static void sort_points(uint64_t *to, const uint64_t *from, uint32_t count, uint32_t *counts,
+                        uint32_t shift) {
+  uint32_t buckets = 1u << (64 - shift);
+  memset(counts, 0, buckets * sizeof *counts);
+  for (uint32_t i = 0; i < count; i++) counts[from[i] >> shift]++;
+  uint32_t sum = 0;
+  for (uint32_t b = 0; b < buckets; b++) {
+    uint32_t here = counts[b];
+    counts[b] = sum;
+    sum += here;
+  }
+  assert(sum == count);
+  for (uint32_t i = 0; i < count; i++) to[counts[from[i] >> shift]++] = from[i];
+  for (uint32_t i = 1; i < count; i++) {
+    uint64_t point = to[i];
+    uint32_t place = i;
+    for (; place > 0 && to[place - 1] > point; place--) to[place] = to[place - 1];
+    to[place] = point;
+  }
+}
+
+/// index[b] = number of points in buckets before b.
+static void fill_index(cyc_ring *ring) {
+  const uint64_t *points = points_of(ring);
+  uint32_t *index = index_of(ring);
+  uint32_t buckets = 1u << (64 - ring->shift), next = 0;
+  for (uint32_t i = 0; i < ring->points; i++) {
+    uint32_t bucket = (uint32_t)(points[i] >> ring->shift);
+    while (next <= bucket) index[next++] = i;
+  }
+  while (next < buckets) index[next++] = ring->points;
+}
+
+/// Everything that follows from sorted points: padding, index, zones, placement hash.
+static cyc_ring *finish(cyc_ring *ring, const cyc_ring_source *sources) {
+  uint64_t *points = points_of(ring);
+  for (uint32_t i = 0; i < CYC_RING_PADDING; i++) {
+    points[ring->points + i] = POSITION_MASK | (uint16_t)points[0];
+  }
+  fill_index(ring);
+  uint64_t seen[SEEN_WORDS] = {0};
+  uint16_t *zones = zones_of(ring);
+  for (uint32_t m = 0; m < ring->members; m++) {
+    assert(sources[m].zone < ring->members);
+    zones[m] = sources[m].zone;
+    if (sources[m].points == 0) continue;
+    ring->placed++;
+    ring->placed_zones += mark_seen(seen, sources[m].zone);
+  }
+  ring->placement = XXH3_64bits(points, ring->points * sizeof *points);
+  return ring;
+}
+
+static uint64_t count_points(const cyc_ring_source *sources, uint32_t members, bool changed_only) {
+  uint64_t sum = 0;
+  for (uint32_t m = 0; m < members; m++) {
+    if (!changed_only || sources[m].changed) sum += sources[m].points;
+  }
+  return sum;
+}
+
+cyc_ring *cyc_ring_build(const cyc_ring_source *sources, uint32_t members, const uint8_t *ids) {
+  uint64_t count = count_points(sources, members, false);
+  assert(count >= 1 && count <= CYC_RING_POINTS_MAX);
+  cyc_ring *ring = allocate((uint32_t)count, members);
+  uint64_t *unsorted = malloc(count * sizeof *unsorted);
+  if (ring == NULL || unsorted == NULL) {
+    free(ring);
+    free(unsorted);
+    return NULL;
+  }
+  uint64_t *end = unsorted;
+  for (uint32_t m = 0; m < members; m++) end = hash_member(end, &sources[m], ids, (uint16_t)m);
+  assert(end == unsorted + count);
+  sort_points(points_of(ring), unsorted, (uint32_t)count, index_of(ring), ring->shift);
+  free(unsorted);
+  return finish(ring, sources);
+}
+
+/// Merges what `old` keeps with `added` into `ring`.
+static void merge_points(cyc_ring *ring, const cyc_ring *old, const uint16_t *renumber,
+                         const uint64_t *added, uint32_t added_count) {
+  uint64_t *out = points_of(ring);
+  const uint64_t *old_points = points_of(old), *added_end = added + added_count;
+  for (uint32_t i = 0; i < old->points; i++) {
+    uint16_t owner = renumber[(uint16_t)old_points[i]];
+    if (owner == CYC_RING_GONE) continue;
+    uint64_t point = (old_points[i] & POSITION_MASK) | owner;
+    while (added < added_end && *added < point) *out++ = *added++;
+    *out++ = point;
+  }
+  while (added < added_end) *out++ = *added++;
+  assert(out == points_of(ring) + ring->points);
+}
+
+cyc_ring *cyc_ring_merge(const cyc_ring *old, const uint16_t *renumber,
+                         const cyc_ring_source *sources, uint32_t members, const uint8_t *ids) {
+  uint64_t count = count_points(sources, members, false);
+  uint32_t added = (uint32_t)count_points(sources, members, true);
+  assert(count >= 1 && count <= CYC_RING_POINTS_MAX);
+  cyc_ring *ring = allocate((uint32_t)count, members);
+  uint64_t *unsorted = malloc((2ull * added + 1) * sizeof *unsorted);
+  if (ring == NULL || unsorted == NULL) {
+    free(ring);
+    free(unsorted);
+    return NULL;
+  }
+  uint64_t *end = unsorted, *sorted = unsorted + added;
+  for (uint32_t m = 0; m < members; m++) {
+    if (sources[m].changed) end = hash_member(end, &sources[m], ids, (uint16_t)m);
+  }
+  assert(end == sorted);
+  sort_points(sorted, unsorted, added, index_of(ring), 64 - index_bits(added));
+  merge_points(ring, old, renumber, sorted, added);
+  free(unsorted);
+  return finish(ring, sources);
+}
+
+void cyc_ring_free(cyc_ring *ring) { free(ring); }

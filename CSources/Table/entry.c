@@ -1,0 +1,112 @@
+/*
+ * Entries and digests.
+ *
+ * Key and value share one allocation: a lookup that hits touches the bucket's cache line and the
+ * entry's, and a small entry has 32 bytes of overhead. Sizes are rounded up to what malloc hands out
+ * anyway, so a value that changes its length a little stays where it is. A value that grows by being
+ * written to at its end doubles its room, up to one mebibyte more than it needs.
+ *
+ * The digest of a table is the sum of its entries' digests, so it does not depend on history, and
+ * changing an entry means to subtract its old share and add the new one. A value enters its entry's
+ * digest as the sum of the hashes of its 4 KiB chunks, each seeded with its number: appending to a
+ * large value hashes the last chunk again and not the whole.
+ */
+#include "entry.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK = 4096, PREALLOCATE_MAX = 1 << 20 };
+
+_Static_assert(sizeof(cyc_entry) == 32, "an entry's overhead");
+
+_Noreturn void cyc_table_exhausted(size_t bytes) {
+  fprintf(stderr, "cyclades: out of memory: a table could not get %zu bytes\n", bytes);
+  abort();
+}
+
+void *cyc_table_allocate(void *old, size_t bytes) {
+  void *memory = realloc(old, bytes);
+  if (memory == NULL) cyc_table_exhausted(bytes);
+  return memory;
+}
+
+uint64_t cyc_entry_hash(const uint8_t *key, uint32_t length, uint64_t seed) {
+  return XXH3_64bits_withSeed(key, length, seed);
+}
+
+/* What malloc really hands out on 64-bit glibc: a multiple of 16, less its 8-byte header. */
+static size_t rounded(size_t bytes) {
+  return ((bytes + 8 + 15) & ~(size_t)15) - 8;
+}
+
+static uint32_t room(uint32_t key_length, uint32_t capacity) {
+  const size_t fixed = sizeof(cyc_entry) + key_length;
+  const size_t free_bytes = rounded(fixed + capacity) - fixed;
+  return free_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)free_bytes;
+}
+
+cyc_entry *cyc_entry_create(
+    uint64_t hash, const uint8_t *key, uint32_t length, uint32_t capacity) {
+  capacity = room(length, capacity);
+  cyc_entry *entry = cyc_table_allocate(NULL, sizeof *entry + length + capacity);
+  *entry = (cyc_entry){.hash = hash, .key_length = length, .capacity = capacity};
+  if (length != 0) memcpy(entry->bytes, key, length);
+  return entry;
+}
+
+uint32_t cyc_entry_grown(uint32_t needed) {
+  const uint32_t extra = needed < PREALLOCATE_MAX ? needed : PREALLOCATE_MAX;
+  return needed <= UINT32_MAX - extra ? needed + extra : UINT32_MAX;
+}
+
+cyc_entry *cyc_entry_reserve(cyc_entry *entry, uint32_t capacity) {
+  capacity = room(entry->key_length, capacity);
+  assert(capacity >= entry->value_length);
+  entry = cyc_table_allocate(entry, sizeof *entry + entry->key_length + capacity);
+  entry->capacity = capacity;
+  return entry;
+}
+
+/* Sum of the hashes of the chunks that hold bytes [from, to) of a value of `length` bytes. */
+static uint64_t chunk_sum(const uint8_t *value, uint32_t length, uint32_t from, uint32_t to) {
+  uint64_t sum = 0;
+  for (uint64_t at = from & ~(uint32_t)(CHUNK - 1); at < to && at < length; at += CHUNK) {
+    const size_t size = length - at < CHUNK ? (size_t)(length - at) : CHUNK;
+    sum += XXH3_64bits_withSeed(value + at, size, at / CHUNK + 1);
+  }
+  return sum;
+}
+
+void cyc_entry_assign(cyc_entry *entry, const uint8_t *value, uint32_t length) {
+  assert(length <= entry->capacity);
+  if (length != 0) memcpy(cyc_entry_value(entry), value, length);
+  entry->value_length = length;
+  entry->sum = chunk_sum(cyc_entry_value(entry), length, 0, length);
+}
+
+void cyc_entry_write(
+    cyc_entry *entry, uint32_t offset, const uint8_t *bytes, uint32_t count) {
+  assert(count != 0 && (uint64_t)offset + count <= entry->capacity);
+  uint8_t *value = cyc_entry_value(entry);
+  const uint32_t end = offset + count, old = entry->value_length;
+  const uint32_t from = offset < old ? offset : old; /* the first byte that changes */
+  const uint32_t length = end > old ? end : old;
+  /* Chunks that change, or did not exist: a last chunk that becomes longer changes as well. */
+  const uint32_t to = length > old ? length : end;
+  entry->sum -= chunk_sum(value, old, from, to);
+  if (offset > old) memset(value + old, 0, offset - old);
+  memcpy(value + offset, bytes, count);
+  entry->value_length = length;
+  entry->sum += chunk_sum(value, length, from, to);
+}
+
+uint64_t cyc_entry_digest(const cyc_entry *entry, uint64_t deadline) {
+  const uint64_t words[4] = {entry->hash, entry->sum, entry->value_length, deadline};
+  return XXH3_64bits(words, sizeof words);
+}

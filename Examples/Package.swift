@@ -1,0 +1,19 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// An example is one folder beside this file, and one line in `targets`.
+func example(_ name: String, _ libraries: String...) -> Target {
+  .executableTarget(
+    name: name,
+    dependencies: libraries.map { .product(name: $0, package: "cyclades") },
+    path: name,
+    swiftSettings: [.swiftLanguageMode(.v6), .strictMemorySafety()])
+}
+
+let package = Package(
+  name: "examples",
+  dependencies: [.package(name: "cyclades", path: "..")],
+  targets: [
+    example("Ring", "CycladesRing")
+  ]
+)

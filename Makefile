@@ -1,0 +1,81 @@
+# Everything a clone needs, from one command. `make` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Warnings are errors here and in CI, never for those who depend on the package.
+export CYCLADES_STRICT := 1
+
+SWIFT_SOURCES := Package.swift Sources Tests Examples Benchmarks
+TOOLS := .build/tools
+# Tests that drive the server with redis-py run with this Python, and say so when it is not there.
+export CYCLADES_PYTHON := $(abspath $(TOOLS)/python/bin/python3)
+
+# Overridable: make demo ARGS="--input FILE", make simulate SEEDS=1000, make soak KILLS=100.
+ARGS ?=
+SEEDS ?= 200
+JOBS ?= $(shell nproc)
+KILLS ?= 20
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: ## Install the system libraries that are missing (apt, with sudo when not root).
+	@.ci/setup libraries
+
+.PHONY: tools
+tools: ## Install what only tests use: redis-cli, redis-benchmark, redis-py, xxhash for Python.
+	@.ci/setup libraries redis
+	@.ci/setup python "$(TOOLS)/python"
+
+.PHONY: build
+build: setup ## Build the libraries and the `cyclades` command, optimised.
+	swift build -c release --product cyclades
+
+.PHONY: demo
+demo: build ## Run three nodes, kill one, count words: the whole idea in a minute.
+	.build/release/cyclades demo $(ARGS)
+
+.PHONY: test
+test: setup ## Build and run all tests.
+	timeout 1200 swift build --build-tests
+	timeout 900 swift test --skip-build $(ARGS)
+
+.PHONY: lint
+lint: ## Check the format of Swift and C.
+	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
+	@! grep -rnP '\t|.{101,}| +$$' CSources --include='*.[ch]' \
+	  || { echo 'error: tab, trailing space or a line above 100 columns in C' >&2; exit 1; }
+	@echo 'Format is clean.'
+
+.PHONY: format
+format: ## Format all Swift files in place.
+	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
+
+.PHONY: examples
+examples: setup ## Build every example.
+	swift build --package-path Examples --scratch-path .build/examples
+
+.PHONY: vectors
+vectors: tools ## Check the ring's golden vectors against PyPI's xxhash.
+	"$(CYCLADES_PYTHON)" Tests/Golden/ring_vectors.py --check
+
+.PHONY: simulate
+simulate: build ## Run SEEDS simulated clusters with faults.
+	.build/release/cyclades simulate --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
+
+.PHONY: soak
+soak: tools build ## Kill nodes under load KILLS times and look for lost writes.
+	CYCLADES_SOAK=$(KILLS) timeout 7200 swift test --filter Soak $(ARGS)
+
+.PHONY: bench-ring
+bench-ring: setup ## Measure the ring against other searches, all in one run.
+	swift run -c release --package-path Benchmarks --scratch-path .build/benchmarks \
+	  bench-ring $(ARGS)
+
+.PHONY: clean
+clean: ## Remove everything that was built or installed into the clone.
+	rm -rf .build

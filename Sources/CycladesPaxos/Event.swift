@@ -1,0 +1,46 @@
+/// What can happen to a replica.
+public enum Event {
+  /// Time, in nanoseconds of a clock that never goes back.
+  ///
+  /// The only clock of the core. Expected at least every half heartbeat interval.
+  case tick(now: UInt64)
+  /// A message came in.
+  case received(Message, from: NodeID)
+  /// Everything persisted with this token or an earlier one is durable.
+  case persisted(token: UInt64)
+  /// A client asks for a linearizable read; the answer is `readReady` or `readRefused` with its id.
+  case read(id: UInt64)
+  /// The way to a peer is open again: what was sent before may be lost.
+  case connected(NodeID)
+}
+
+/// What a replica asks of its shell, in this order.
+public enum Effect {
+  /// Write the promise behind everything persisted before it; report the token when it is durable.
+  case persistPromise(Ballot, token: UInt64)
+  /// Write the entry behind everything persisted before it; report the token when it is durable.
+  case persistEntry(Entry, token: UInt64)
+  /// Send the message, but not before everything persisted up to `after` is durable.
+  case send(Message, to: NodeID, after: UInt64?)
+  /// Apply the decided entry. Comes in slot order, once per slot and life of the core.
+  case apply(Entry)
+  /// Send `learn` messages with the decided entries `from...through` out of the log; a first part
+  /// of them is enough, the peer asks on.
+  case provide(to: NodeID, from: Slot, through: Slot)
+  /// The read may be answered now: everything it must see has been applied.
+  case readReady(id: UInt64)
+  /// The read cannot be answered here.
+  case readRefused(id: UInt64)
+  /// The role, the known leader or the ballot changed.
+  case roleChanged(Role, leader: NodeID?, ballot: Ballot)
+}
+
+/// What a replica currently does in its group.
+public enum Role: Sendable, Hashable, CaseIterable {
+  /// Accepts, learns, and watches for a leader.
+  case follower
+  /// Has raised a ballot and gathers promises.
+  case candidate
+  /// Owns a ballot that a quorum promised, and proposes.
+  case leader
+}

@@ -1,0 +1,36 @@
+/// What the replicas of a group say to each other.
+///
+/// Any message may be lost, repeated, delayed or overtaken. One that makes no sense where it arrives
+/// is ignored or answered with `reject`. The sender is known beside the message.
+public enum Message {
+  // Election.
+
+  /// "May I stand for leader? I have decided up to `commit`." Changes nothing where it is heard.
+  case canvass(commit: Slot, token: UInt64)
+  /// The answer to a canvass, with what the voter has promised and decided.
+  case canvassReply(granted: Bool, promised: Ballot, commit: Slot, token: UInt64)
+  /// Phase 1a: "promise to accept nothing below `ballot`, and tell me what you accepted from `from`".
+  case prepare(Ballot, from: Slot)
+  /// Phase 1b: promised; `entries` are all that the sender accepted from `from`, in slot order.
+  case promise(Ballot, from: Slot, commit: Slot, entries: [Entry])
+  /// "Not in your ballot of this `round`": the sender promised more, or has decided more.
+  case reject(round: UInt64, promised: Ballot, commit: Slot)
+
+  // Proposal.
+
+  /// Phase 2a: "accept this in its ballot".
+  case accept(Entry)
+  /// Phase 2b: everything up to `through` is accepted in `ballot`, or decided, and durable.
+  case accepted(Ballot, through: Slot)
+
+  // Decision.
+
+  /// The leader lives, and has decided up to `commit`.
+  case heartbeat(Ballot, commit: Slot, round: UInt64)
+  /// Echoes the round, which confirms the ballot; `through` is as in `accepted`.
+  case heartbeatReply(Ballot, through: Slot, round: UInt64)
+  /// "Send me what was decided, from this slot on."
+  case fetch(from: Slot)
+  /// Decided entries in slot order, out of the sender's log.
+  case learn([Entry])
+}

@@ -1,0 +1,132 @@
+// The acceptor: promises, accepted entries, and when they are durable.
+
+extension Paxos {
+  /// Promises a ballot, and gives up whatever was going on in a lower one.
+  ///
+  /// Whatever is said in the ballot from now on waits for `promiseToken`.
+  mutating func promise(_ ballot: Ballot) {
+    precondition(ballot > promised)
+    becomeFollower()
+    promised = ballot
+    through = commit
+    acknowledged = 0
+    leaderCommit = 0
+    if mutation.contains(.forgetPromise) { return }
+    token += 1
+    promiseToken = token
+    outbox.append(.persistPromise(ballot, token: token))
+  }
+
+  /// Accepts an entry into the window.
+  mutating func accept(_ entry: Entry) {
+    token += 1
+    window.store(entry, token: token)
+    durable = min(durable, entry.slot - 1)
+    through = max(through, entry.slot)
+    outbox.append(.persistEntry(entry, token: token))
+  }
+
+  /// Whether the window can take a slot before the disk and the decisions have caught up.
+  ///
+  /// A leader keeps within `configuration.window` beyond what is decided; the rest is for a disk
+  /// that lags behind the decisions of the others.
+  func hasRoom(for slot: Slot) -> Bool {
+    slot <= min(commit, durable) + Slot(4 * configuration.window)
+  }
+
+  mutating func persisted(_ durableNow: UInt64) {
+    precondition(durableNow <= token, "the shell reports a token that was never given out")
+    guard durableNow > durableToken else { return }
+    durableToken = durableNow
+    diskProgressAt = now
+    while durable < window.last, window.token(durable + 1) <= durableNow { durable += 1 }
+    switch role {
+    case .follower:
+      acknowledge()
+      resumeFetch()
+    case .candidate: voteForSelf()
+    case .leader: decideByQuorum()
+    }
+    releaseSlots()
+  }
+
+  /// Whether the disk has taken too long over something.
+  var isDiskStalled: Bool { now - diskProgressAt >= configuration.timing.diskTimeout }
+
+  /// What this replica may say it has accepted.
+  var acceptedThrough: Slot {
+    mutation.contains(.acknowledgeBeforeDurable) ? through : min(durable, through)
+  }
+
+  /// Tells the leader about entries that became durable since the last time, in one message.
+  mutating func acknowledge() {
+    guard let leader, acceptedThrough > acknowledged else { return }
+    acknowledged = acceptedThrough
+    send(.accepted(promised, through: acknowledged), to: leader, after: promiseToken)
+  }
+
+  mutating func receivePrepare(_ ballot: Ballot, from: Slot, sender: NodeID) {
+    guard ballot.node == sender else { return }
+    // A candidate that has decided less than this replica would have to be told decided entries
+    // without bound, so it must fetch them first.
+    guard ballot >= promised, from > commit else {
+      reject(ballot, to: sender)
+      return
+    }
+    if ballot > promised {
+      promise(ballot)
+      awaitLeader(patience: configuration.timing.electionTimeout)
+    }
+    var entries: [Entry] = []
+    if from <= window.last {
+      entries.reserveCapacity(Int(window.last - from + 1))
+      for slot in from...window.last { entries.append(window.entry(slot)) }
+    }
+    // Waits for the newest token, so that the entries it tells of are durable too.
+    send(
+      .promise(ballot, from: from, commit: commit, entries: entries), to: sender, after: token)
+  }
+
+  mutating func receiveAccept(_ entry: Entry, from sender: NodeID) {
+    guard entry.ballot.node == sender else { return }
+    if mutation.contains(.ignorePromise), entry.ballot < promised {
+      becomeFollower()
+      promised = entry.ballot
+    }
+    guard follow(entry.ballot, commit: entry.commit) else { return }
+    if entry.slot <= through {
+      // Sent again, so the acknowledgement may be lost.
+      acknowledged = 0
+      acknowledge()
+    } else if entry.slot > through + 1 {
+      fetch(from: through + 1, through: entry.slot - 1, of: sender)
+    } else if hasRoom(for: entry.slot) {
+      accept(entry)
+    }
+    decideByLeader()
+  }
+
+  /// Follows the leader of a ballot, promising it if need be; false if a higher one is promised.
+  mutating func follow(_ ballot: Ballot, commit: Slot) -> Bool {
+    guard ballot >= promised else {
+      reject(ballot, to: ballot.node)
+      return false
+    }
+    if ballot > promised { promise(ballot) }
+    precondition(role == .follower, "two nodes act in one ballot")
+    leader = ballot.node
+    leaderHeardAt = now
+    awaitLeader(patience: configuration.timing.electionTimeout)
+    leaderCommit = max(leaderCommit, commit)
+    decideByLeader()
+    return true
+  }
+
+  func rejection(_ ballot: Ballot) -> Message {
+    .reject(round: ballot.round, promised: promised, commit: commit)
+  }
+
+  private mutating func reject(_ ballot: Ballot, to node: NodeID) {
+    send(rejection(ballot), to: node, after: promiseToken)
+  }
+}

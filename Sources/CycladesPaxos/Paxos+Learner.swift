@@ -1,0 +1,133 @@
+// Decision: what is chosen, how everybody hears of it, and how a laggard catches up.
+
+/// The entries that a replica has asked a peer for.
+struct Fetch {
+  /// The last slot it needs; the fetch is over when that one is decided.
+  var through: Slot = 0
+  var source: NodeID?
+  /// When to ask again.
+  var retryAt: UInt64 = 0
+  /// Whether the disk was too slow for what came, so that it must be asked for again.
+  var isHeld = false
+}
+
+extension Paxos {
+  /// Decides what a quorum has accepted in the leader's ballot.
+  ///
+  /// A leader proposes again everything undecided before anything new, so all entries beyond its
+  /// commit are of its own ballot, and counting replicas is enough.
+  mutating func decideByQuorum() {
+    precondition(role == .leader)
+    peers[rank].through = acceptedThrough
+    let quorum = configuration.quorum - (mutation.contains(.decideByMinority) ? 1 : 0)
+    let decided = peers.highest(by: quorum) { $0.through }
+    guard decided > commit else { return }
+    decide(through: decided)
+    proposeNoop()
+    confirmReads()
+    pumpAll()
+  }
+
+  /// Decides what the leader of the promised ballot has decided, as far as it was accepted in that
+  /// ballot: an entry of a lower one may have lost its slot to another value.
+  mutating func decideByLeader() {
+    let end = mutation.contains(.decideAnyBallot) ? window.last : through
+    if min(leaderCommit, end) > commit { decide(through: min(leaderCommit, end)) }
+    through = max(through, commit)
+    if leaderCommit > commit, let leader {
+      fetch(from: commit + 1, through: leaderCommit, of: leader)
+    }
+    releaseSlots()
+  }
+
+  /// Applies the slots up to this one; they are in the window.
+  private mutating func decide(through end: Slot) {
+    precondition(end <= window.last)
+    while commit < end {
+      commit += 1
+      let entry = window.entry(commit)
+      if role == .leader { proposer.bytes -= entry.payload.byteCount }
+      outbox.append(.apply(entry))
+    }
+  }
+
+  /// Asks a peer for the entries that are missing here, unless that was done a moment ago: while
+  /// they stream in, every message shows that some are still missing.
+  mutating func fetch(from: Slot, through end: Slot, of source: NodeID) {
+    if commit >= fetching.through { fetching.retryAt = 0 }
+    fetching.through = max(fetching.through, end)
+    guard now >= fetching.retryAt else { return }
+    ask(source, from: from)
+  }
+
+  private mutating func ask(_ source: NodeID, from: Slot) {
+    fetching.source = source
+    fetching.retryAt = now + configuration.timing.heartbeat
+    fetching.isHeld = false
+    send(.fetch(from: from), to: source, after: promiseToken)
+  }
+
+  /// Asks for the rest, after the disk has caught up with what came before.
+  mutating func resumeFetch() {
+    guard fetching.isHeld, fetching.through > commit, hasRoom(for: commit + 1),
+      let source = fetching.source
+    else { return }
+    ask(source, from: commit + 1)
+  }
+
+  mutating func receiveFetch(from: Slot, sender index: Int) {
+    if role == .leader, from > window.floor, from <= window.last + 1 {
+      peers[index].sent = from - 1
+      pump(index)
+    } else if from <= commit {
+      outbox.append(.provide(to: configuration.members[index], from: from, through: commit))
+    }
+  }
+
+  mutating func receiveHeartbeat(
+    _ ballot: Ballot, commit: Slot, round: UInt64, from sender: NodeID
+  ) {
+    guard ballot.node == sender, follow(ballot, commit: commit) else { return }
+    send(
+      .heartbeatReply(ballot, through: acceptedThrough, round: round), to: sender,
+      after: promiseToken)
+  }
+
+  mutating func receiveLearn(_ entries: [Entry], from sender: NodeID) {
+    // A leader has everything that was decided before its ballot, and decides the rest itself.
+    guard role != .leader else { return }
+    let before = commit
+    for entry in entries where entry.slot == commit + 1 {
+      guard hasRoom(for: entry.slot) else {
+        fetching.isHeld = true
+        break
+      }
+      // The same ballot means the same entry, which need not be written again.
+      if !window.holds(entry.slot) || window.ballot(entry.slot) != entry.ballot {
+        accept(entry)
+      }
+      through = max(through, entry.slot)
+      decide(through: entry.slot)
+    }
+    guard commit > before else { return }
+    if !fetching.isHeld, fetching.through > commit { ask(sender, from: commit + 1) }
+    decideByLeader()
+    acknowledge()
+  }
+}
+
+extension [Peer] {
+  /// The largest number that at least `quorum` peers have reached.
+  ///
+  /// - Complexity: O(*n*²), without allocating; groups are small.
+  func highest(by quorum: Int, _ number: (Peer) -> UInt64) -> UInt64 {
+    var highest: UInt64 = 0
+    for index in indices {
+      let candidate = number(self[index])
+      if candidate > highest, count(where: { number($0) >= candidate }) >= quorum {
+        highest = candidate
+      }
+    }
+    return highest
+  }
+}

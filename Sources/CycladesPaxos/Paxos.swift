@@ -1,0 +1,290 @@
+/// One replica of one group: Multi-Paxos as a pure value.
+///
+/// Events go in, effects come out; there is no clock, no input or output and no chance inside. The
+/// three phases of the literature each have a file: *election* (canvass, prepare, promise),
+/// *proposal* (accept, accepted) and *decision* (commit, learn, fetch). What every replica does for
+/// others, whatever its role, is in `Paxos+Acceptor.swift`.
+///
+/// What makes it safe:
+/// - A replica accepts nothing below the ballot it has promised, and both are durable before it says
+///   so. Effects name the token that a message waits for.
+/// - A leader proposes in a slot only what the highest ballot among a quorum of promises left there,
+///   so a decided value is proposed again and again and never another one.
+/// - The log of a replica has no gap, and its first `commit` slots are decided. A follower takes a
+///   slot for decided only when it accepted it in the very ballot whose leader says so, or when it
+///   was given a decided entry.
+///
+/// What makes it live: a ballot is raised only when a quorum has lost the leader (canvass), a leader
+/// that has lost its quorum or its disk steps down, and a candidate that lacks decided entries
+/// fetches them before it stands.
+///
+/// Not Sendable: it holds payloads, and lives on the thread of its shell.
+public struct Paxos {
+  /// Who replicates the group, and the limits.
+  public let configuration: Configuration
+  /// The place of this node in the order of preference.
+  let rank: Int
+  let makeNoop: () -> Payload
+  var random: SplitMix
+  /// The effects of the step in progress; the caller's array, while a step runs.
+  var outbox: [Effect] = []
+  /// Planted bugs; see `Mutation`.
+  package var mutation: Mutation = []
+
+  // Acceptor: what this replica has promised and accepted.
+
+  /// The highest ballot promised. Raised, and made durable, before anything is said in it.
+  var promised: Ballot
+  /// The token that makes `promised` durable.
+  var promiseToken: UInt64 = 0
+  var window: Window
+  /// The last token given out, and the last one reported durable.
+  var token: UInt64 = 0
+  var durableToken: UInt64 = 0
+  /// Everything up to this slot is durable as it stands in the window.
+  var durable: Slot
+  /// Everything up to this slot is decided, or accepted in the promised ballot.
+  var through: Slot
+  /// The slot up to which `accepted` was sent in the promised ballot.
+  var acknowledged: Slot = 0
+
+  // Learner.
+
+  /// Everything up to this slot is decided, and applied.
+  public internal(set) var commit: Slot
+  /// What the leader of the promised ballot said to be decided.
+  var leaderCommit: Slot = 0
+  var fetching = Fetch()
+  /// Recovered entries to apply at the start, then empty.
+  var recovered: [Entry]
+  var recoveredCommit: Slot
+
+  // Roles.
+
+  /// What this replica does now.
+  public internal(set) var role = Role.follower
+  /// The leader it follows, itself included; nil when it knows of none.
+  public internal(set) var leader: NodeID?
+  var election = Election()
+  var proposer = Proposer()
+  var peers: [Peer]
+  var reads = Reads()
+  /// What the last `roleChanged` said.
+  private var reported: (Role, NodeID?, Ballot)
+
+  // Time.
+
+  var now: UInt64 = 0
+  /// When the leader was last heard of; nil when never, or when it was given up.
+  var leaderHeardAt: UInt64?
+  /// When the disk last made progress, or had nothing to do.
+  var diskProgressAt: UInt64 = 0
+  private var hasStarted = false
+
+  /// Makes a replica from what its log holds. It does nothing before `start`.
+  ///
+  /// - Parameter makeNoop: Makes a payload for a slot that nobody is known to have proposed in.
+  public init(
+    _ configuration: Configuration, recovered: Recovered = Recovered(), seed: UInt64,
+    makeNoop: @escaping () -> Payload
+  ) throws(PaxosError) {
+    try configuration.validate()
+    try recovered.validate()
+    self.configuration = configuration
+    rank = configuration.members.firstIndex(of: configuration.node)!
+    self.makeNoop = makeNoop
+    random = SplitMix(seed: seed)
+    promised = recovered.entries.reduce(recovered.promised) { max($0, $1.ballot) }
+    let decided = Int(recovered.commit - recovered.applied)
+    window = Window(floor: recovered.commit, capacity: 2 * configuration.window)
+    for entry in recovered.entries.dropFirst(decided) { window.store(entry, token: 0) }
+    durable = window.last
+    commit = recovered.applied
+    through = recovered.commit
+    self.recovered = Array(recovered.entries.prefix(decided))
+    recoveredCommit = recovered.commit
+    peers = Array(repeating: Peer(), count: configuration.members.count)
+    reported = (.follower, nil, promised)
+    while window.holds(through + 1), window.ballot(through + 1) == promised { through += 1 }
+  }
+
+  /// Starts the clock and applies what the log holds as decided. Call once, before any step.
+  public mutating func start(now: UInt64, into effects: inout [Effect]) {
+    precondition(!hasStarted, "a replica starts once")
+    hasStarted = true
+    swap(&outbox, &effects)
+    defer { swap(&outbox, &effects) }
+    self.now = now
+    diskProgressAt = now
+    for entry in recovered { outbox.append(.apply(entry)) }
+    recovered = []
+    commit = recoveredCommit
+    // A replica that took part before must suppose that the leader of then still lives.
+    if promised != .zero { leaderHeardAt = now }
+    awaitLeader(patience: promised == .zero ? 0 : configuration.timing.electionTimeout)
+    checkInvariants()
+  }
+
+  /// Takes one event and appends what must be done about it.
+  ///
+  /// Any message from anyone is safe to bring here, as long as it was undamaged.
+  /// - Complexity: O(1) for the events of normal operation, besides the entries that become decided.
+  public mutating func step(_ event: Event, into effects: inout [Effect]) {
+    precondition(hasStarted, "a replica must be started first")
+    swap(&outbox, &effects)
+    defer { swap(&outbox, &effects) }
+    switch event {
+    case .tick(let now): tick(now)
+    case .received(let message, let sender): receive(message, from: sender)
+    case .persisted(let token): persisted(token)
+    case .read(let id): read(id)
+    case .connected(let peer): connected(peer)
+    }
+    reportRole()
+    checkInvariants()
+  }
+
+  /// Proposes a value in the next slot; nil when `canPropose` is false, and then nothing happened.
+  ///
+  /// A slot is no promise that the value will be decided there: after a leader change another value
+  /// may be. Compare with what is applied.
+  public mutating func propose(_ payload: Payload, into effects: inout [Effect]) -> Slot? {
+    guard canPropose else { return nil }
+    swap(&outbox, &effects)
+    defer { swap(&outbox, &effects) }
+    append(payload)
+    pumpAll()
+    checkInvariants()
+    return window.last
+  }
+
+  /// The highest ballot it has promised.
+  public var ballot: Ballot { promised }
+  /// The slot up to which `apply` effects were given; equal to `commit` once started.
+  public var applied: Slot { commit }
+  /// The last slot it has accepted anything in.
+  public var last: Slot { window.last }
+
+  private mutating func tick(_ time: UInt64) {
+    now = max(now, time)
+    if durableToken == token { diskProgressAt = now }
+    switch role {
+    case .follower: tickFollower()
+    case .candidate: tickCandidate()
+    case .leader: tickLeader()
+    }
+  }
+
+  private mutating func receive(_ message: Message, from sender: NodeID) {
+    guard let index = configuration.members.firstIndex(of: sender), index != rank,
+      message.isPlausible
+    else { return }
+    switch message {
+    case .canvass(let commit, let token):
+      receiveCanvass(commit: commit, token: token, from: sender)
+    case .canvassReply(let granted, let promised, let commit, let token):
+      receiveCanvassReply(
+        granted: granted, promised: promised, commit: commit, token: token, from: index)
+    case .prepare(let ballot, let from):
+      receivePrepare(ballot, from: from, sender: sender)
+    case .promise(let ballot, let from, let commit, let entries):
+      receivePromise(ballot, from: from, commit: commit, entries: entries, sender: index)
+    case .reject(let round, let promised, let commit):
+      receiveReject(round: round, promised: promised, commit: commit, from: sender)
+    case .accept(let entry):
+      receiveAccept(entry, from: sender)
+    case .accepted(let ballot, let through):
+      receiveAccepted(ballot, through: through, from: index)
+    case .heartbeat(let ballot, let commit, let round):
+      receiveHeartbeat(ballot, commit: commit, round: round, from: sender)
+    case .heartbeatReply(let ballot, let through, let round):
+      receiveHeartbeatReply(ballot, through: through, round: round, from: index)
+    case .fetch(let from):
+      receiveFetch(from: from, sender: index)
+    case .learn(let entries):
+      receiveLearn(entries, from: sender)
+    }
+  }
+
+  /// The way to a peer is new, so whatever it did not confirm goes again.
+  private mutating func connected(_ peer: NodeID) {
+    guard let index = configuration.members.firstIndex(of: peer), index != rank else { return }
+    switch role {
+    case .follower: acknowledged = 0
+    case .candidate: if election.votes & (1 << index) == 0 { sendPrepare(to: index) }
+    case .leader:
+      peers[index].sent = peers[index].through
+      sendHeartbeat(to: index)
+      pump(index)
+    }
+  }
+
+  private mutating func reportRole() {
+    guard reported != (role, leader, promised) else { return }
+    reported = (role, leader, promised)
+    outbox.append(.roleChanged(role, leader: leader, ballot: promised))
+  }
+
+  /// Sends a message, held until `token` is durable if it is not yet.
+  mutating func send(_ message: Message, to node: NodeID, after token: UInt64 = 0) {
+    outbox.append(.send(message, to: node, after: token > durableToken ? token : nil))
+  }
+
+  /// What is true between any two steps.
+  private func checkInvariants() {
+    precondition(window.floor <= commit && window.floor <= durable)
+    precondition(commit <= through && through <= window.last && durable <= window.last)
+    precondition(durableToken <= token && promiseToken <= token)
+    precondition(role == .follower || promised.node == configuration.node)
+    precondition(role != .leader || (promiseToken <= durableToken && through == window.last))
+    precondition(role == .leader || reads.isEmpty)
+  }
+}
+
+extension Message {
+  /// Whether all numbers are small enough to reckon with. What is not was never sent by a replica.
+  var isPlausible: Bool {
+    func isSane(_ ballot: Ballot) -> Bool { ballot.round < 1 << 62 }
+    func isSane(_ slot: Slot) -> Bool { slot < 1 << 62 }
+    func isSane(_ entry: Entry) -> Bool {
+      isSane(entry.ballot) && isSane(entry.slot) && entry.commit < entry.slot
+    }
+    switch self {
+    case .canvass(let commit, _): return isSane(commit)
+    case .canvassReply(_, let promised, let commit, _): return isSane(promised) && isSane(commit)
+    case .prepare(let ballot, let from): return isSane(ballot) && isSane(from) && from > 0
+    case .promise(let ballot, let from, let commit, let entries):
+      return isSane(ballot) && isSane(from) && isSane(commit) && entries.allSatisfy(isSane)
+    case .reject(_, let promised, let commit): return isSane(promised) && isSane(commit)
+    case .accept(let entry): return isSane(entry)
+    case .accepted(let ballot, let through): return isSane(ballot) && isSane(through)
+    case .heartbeat(let ballot, let commit, _): return isSane(ballot) && isSane(commit)
+    case .heartbeatReply(let ballot, let through, _): return isSane(ballot) && isSane(through)
+    case .fetch(let from): return isSane(from) && from > 0
+    case .learn(let entries): return entries.allSatisfy(isSane)
+    }
+  }
+}
+
+/// Planted bugs, by which the simulator's own worth is tested. Empty outside of its tests.
+package struct Mutation: OptionSet, Sendable {
+  package let rawValue: Int
+  package init(rawValue: Int) { self.rawValue = rawValue }
+
+  /// Acknowledges entries that are not durable yet.
+  package static let acknowledgeBeforeDurable = Mutation(rawValue: 1)
+  /// Does not write promises.
+  package static let forgetPromise = Mutation(rawValue: 2)
+  /// Accepts in ballots below the promised one.
+  package static let ignorePromise = Mutation(rawValue: 4)
+  /// Takes an entry for decided that one replica too few has accepted.
+  package static let decideByMinority = Mutation(rawValue: 8)
+  /// Answers reads at once.
+  package static let readUnconfirmed = Mutation(rawValue: 16)
+  /// Takes what the leader has decided for what was accepted here, in whatever ballot.
+  package static let decideAnyBallot = Mutation(rawValue: 32)
+  /// Proposes no-ops where it should propose what was accepted before.
+  package static let dropAccepted = Mutation(rawValue: 64)
+  /// Serves reads before an entry of the own ballot is decided.
+  package static let readEarly = Mutation(rawValue: 128)
+}

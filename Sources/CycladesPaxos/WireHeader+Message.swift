@@ -1,0 +1,103 @@
+extension WireHeader {
+  private static let granted: UInt16 = 1
+
+  /// Makes the header of a message. A `promise` or `learn` has the frames of its entries for a body.
+  ///
+  /// Not for `accept`: that frame is the entry itself, and the shell has it already.
+  public init(
+    _ message: Message, cluster: UInt64, group: UInt32, sender: NodeID, bodyByteCount: Int = 0
+  ) {
+    func header(_ kind: Kind, bodyByteCount: Int = 0) -> WireHeader {
+      WireHeader(
+        kind: kind, cluster: cluster, group: group, sender: sender, bodyByteCount: bodyByteCount)
+    }
+    switch message {
+    case .canvass(let commit, let token):
+      self = header(.canvass)
+      self.commit = commit
+      self.token = token
+    case .canvassReply(let granted, let promised, let commit, let token):
+      self = header(.canvassReply)
+      flags = granted ? WireHeader.granted : 0
+      ballot = promised
+      self.commit = commit
+      self.token = token
+    case .prepare(let ballot, let from):
+      self = header(.prepare)
+      self.ballot = ballot
+      slot = from
+    case .promise(let ballot, let from, let commit, let entries):
+      self = header(.promise, bodyByteCount: bodyByteCount)
+      self.ballot = ballot
+      slot = from
+      self.commit = commit
+      count = UInt32(entries.count)
+    case .reject(let round, let promised, let commit):
+      self = header(.reject)
+      extra = round
+      ballot = promised
+      self.commit = commit
+    case .accept:
+      preconditionFailure("the frame of an accept is the entry itself")
+    case .accepted(let ballot, let through):
+      self = header(.accepted)
+      self.ballot = ballot
+      slot = through
+    case .heartbeat(let ballot, let commit, let round):
+      self = header(.heartbeat)
+      self.ballot = ballot
+      self.commit = commit
+      token = round
+    case .heartbeatReply(let ballot, let through, let round):
+      self = header(.heartbeatReply)
+      self.ballot = ballot
+      slot = through
+      token = round
+    case .fetch(let from):
+      self = header(.fetch)
+      slot = from
+    case .learn(let entries):
+      self = header(.learn, bodyByteCount: bodyByteCount)
+      slot = entries.first?.slot ?? 0
+      count = UInt32(entries.count)
+    }
+  }
+
+  /// The message that a header stands for; nil when it is none of the protocol's.
+  ///
+  /// `entries` are those that the caller found in the body of a `promise`, `learn` or `accept` (one);
+  /// it must have checked that there are `count` of them.
+  public func message(entries: [Entry] = []) -> Message? {
+    switch kind {
+    case .canvass: return .canvass(commit: commit, token: token)
+    case .canvassReply:
+      return .canvassReply(
+        granted: flags & WireHeader.granted != 0, promised: ballot, commit: commit, token: token)
+    case .prepare: return .prepare(ballot, from: slot)
+    case .promise: return .promise(ballot, from: slot, commit: commit, entries: entries)
+    case .reject: return .reject(round: extra, promised: ballot, commit: commit)
+    case .accept: return entries.first.map { .accept($0) }
+    case .accepted: return .accepted(ballot, through: slot)
+    case .heartbeat: return .heartbeat(ballot, commit: commit, round: token)
+    case .heartbeatReply: return .heartbeatReply(ballot, through: slot, round: token)
+    case .fetch: return .fetch(from: slot)
+    case .learn: return .learn(entries)
+    default: return nil
+    }
+  }
+
+  /// Makes the header of an entry's frame: an `accept`, and a record of the log.
+  public init(entry: Entry, cluster: UInt64, group: UInt32, bodyByteCount: Int) {
+    self.init(
+      kind: .accept, cluster: cluster, group: group, sender: entry.ballot.node,
+      bodyByteCount: bodyByteCount)
+    slot = entry.slot
+    ballot = entry.ballot
+    commit = entry.commit
+  }
+
+  /// The entry that a frame of kind `accept` stands for, with the payload that the caller made of it.
+  public func entry(_ payload: Payload) -> Entry {
+    Entry(slot: slot, ballot: ballot, commit: commit, payload: payload)
+  }
+}

@@ -1,0 +1,83 @@
+import CycladesPaxos
+import CycladesTransport
+
+/// The bytes of an entry: a frame that is received, sent, logged and kept as it is.
+///
+/// A leader's new entry is built behind room for its header, which is written when its slot and
+/// ballot are known. A later leader that proposes it again needs another header: only then is the
+/// body copied.
+final class EntryPayload: Payload {
+  /// The value's own part of the header: what stays the same from ballot to ballot.
+  let time: UInt64
+  let count: UInt32
+  private var frame: Bytes
+  private var sealedIn: Ballot?
+
+  /// Wraps a frame that was received or read back, and verified.
+  init(_ frame: Bytes, _ header: WireHeader) {
+    time = header.time
+    count = header.count
+    self.frame = frame
+    sealedIn = header.ballot
+    super.init(
+      byteCount: frame.byteCount, checksum: header.bodyChecksum, isNoop: header.count == 0)
+  }
+
+  /// Wraps a new body of `count` requests behind 128 free bytes, which this object alone may write.
+  init(unsealed frame: Bytes, count: Int, time: UInt64, cluster: UInt64) {
+    self.time = time
+    self.count = UInt32(count)
+    self.frame = frame
+    let body = frame.span.extracting(WireHeader.byteCount..<frame.byteCount)
+    super.init(
+      byteCount: frame.byteCount, checksum: WireHeader.checksum(ofBody: body, cluster: cluster),
+      isNoop: count == 0)
+  }
+
+  /// The requests in the entry.
+  var body: RawSpan {
+    @_lifetime(borrow self) get {
+      let span = frame.span
+      return unsafe _overrideLifetime(
+        span.extracting(WireHeader.byteCount..<span.byteCount), borrowing: self)
+    }
+  }
+
+  /// The frame of `entry`, whose payload this is.
+  func frame(
+    of entry: Entry, cluster: UInt64, group: UInt32, pool: BufferPool
+  ) throws(TransportError) -> Bytes {
+    if sealedIn == entry.ballot { return frame }
+    if sealedIn != nil {
+      frame = try Bytes(copying: frame.span, in: pool)
+    }
+    var header = WireHeader(
+      entry: entry, cluster: cluster, group: group,
+      bodyByteCount: frame.byteCount - WireHeader.byteCount)
+    header.time = time
+    header.count = count
+    header.bodyChecksum = checksum
+    unsafe header.reseal(frame.exclusiveStart)
+    sealedIn = entry.ballot
+    return frame
+  }
+}
+
+extension Bytes {
+  /// The start, for the one who built the bytes and has not let them go yet.
+  fileprivate var exclusiveStart: UnsafeMutableRawPointer {
+    unsafe UnsafeMutableRawPointer(mutating: unsafeStart)
+  }
+
+  /// Writes a frame's header, both checksums included, into the 128 bytes left free for it.
+  func seal(_ header: inout WireHeader) {
+    precondition(header.frameByteCount == byteCount)
+    unsafe header.seal(exclusiveStart)
+  }
+
+  /// Writes a request's header into the bytes left free for it behind the frame header.
+  func stamp(_ header: RequestHeader) {
+    precondition(byteCount >= WireHeader.byteCount + RequestHeader.byteCount)
+    unsafe header.store(exclusiveStart + WireHeader.byteCount)
+  }
+}

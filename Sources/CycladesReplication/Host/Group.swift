@@ -1,0 +1,366 @@
+import CycladesPaxos
+import CycladesTransport
+import Logging
+
+/// What a replica needs of its host.
+protocol GroupHost: AnyObject {
+  var node: NodeID { get }
+  var cluster: UInt64 { get }
+  var pool: BufferPool { get }
+  var log: Log { get }
+  var logger: Logger { get }
+  func send(_ frame: Bytes, to peer: NodeID)
+  func answer(_ reply: Answer, to origin: NodeID, group: Int)
+  func leaderChanged(_ group: Int)
+}
+
+/// An answer to a request or a query, on its way to the node that gathered it.
+enum Answer {
+  /// Applied: `{ u32 size, bytes }` per command.
+  case replies(session: UInt64, sequence: UInt64, [UInt8])
+  /// A request before it is missing.
+  case early(session: UInt64, expected: UInt64)
+  /// Read: `{ u32 size, bytes }` per query.
+  case answers(id: UInt64, [UInt8])
+  /// This node does not lead the group; `leader` may.
+  case turnedAway(leader: NodeID?)
+}
+
+/// This node's replica of one group: the protocol's core, the state machine, and what lies between.
+///
+/// Everything that the core asks for is carried out here, in the order it asks. The core is never
+/// called from inside: submitted work is gathered, and goes in at the end of the turn.
+final class Group<Machine: StateMachine> {
+  let id: UInt32
+  let index: Int
+  let members: [NodeID]
+  private(set) var core: Paxos
+  private(set) var machine: Machine
+  private unowned let host: any GroupHost
+
+  private var sessions = SessionTable()
+  /// Log time of the last applied entry, in milliseconds since 1970.
+  private(set) var logTime: UInt64 = 0
+  private var effects: [Effect] = []
+  private var held: [(token: UInt64, message: Message, to: NodeID)] = []
+  private var durable: UInt64 = 0
+  private var reply = Reply()
+
+  /// Requests to propose at the end of the turn.
+  private var incoming: [(body: Bytes, frame: Bytes?)] = []
+  private var incomingBytes = 0
+  /// Queries that came in this turn, and those whose confirmation is under way.
+  private var queries: [Query] = []
+  private var confirming: [(id: UInt64, queries: [Query])] = []
+  private var nextReadID: UInt64 = 1
+  /// Confirmed queries that wait for log time to pass a deadline.
+  private var overdue: (until: UInt64, queries: [Query])?
+
+  private struct Query {
+    var origin: NodeID
+    var id: UInt64
+    var body: Bytes
+  }
+
+  /// An entry takes no more requests at this size, in bytes.
+  private static var entryBytesTarget: Int { 1 << 20 }
+  /// One answer to a fetch is about this large, in bytes.
+  private static var learnBytesTarget: Int { 1 << 20 }
+
+  init(
+    _ configuration: GroupConfiguration, index: Int, recovered: RecoveredState<Machine>,
+    timing: Timing, windowBytes: Int, host: any GroupHost
+  ) throws(ReplicationError) {
+    id = configuration.id
+    self.index = index
+    members = configuration.members
+    self.host = host
+    machine = recovered.machine
+    sessions = recovered.sessions
+    logTime = recovered.logTime
+    let cluster = host.cluster
+    let pool = host.pool
+    do {
+      core = try Paxos(
+        Configuration(
+          node: host.node, members: configuration.members, timing: timing,
+          windowBytes: windowBytes),
+        recovered: recovered.paxos, seed: UInt64.random(in: 0...UInt64.max),
+        makeNoop: {
+          EntryPayload.empty(time: wallClockMilliseconds(), cluster: cluster, pool: pool)
+        })
+    } catch {
+      throw ReplicationError(.badConfiguration, "group \(configuration.id): \(error)")
+    }
+  }
+
+  /// Whether this node leads the group.
+  var leads: Bool { core.role == .leader }
+
+  // MARK: Events
+
+  func start(now: UInt64) {
+    core.start(now: now, into: &effects)
+    carryOut()
+  }
+
+  func step(_ event: Event) {
+    core.step(event, into: &effects)
+    carryOut()
+  }
+
+  /// Everything persisted up to `token` is durable.
+  func logged(_ token: UInt64) {
+    precondition(token >= durable, "durability is reported in order")
+    durable = token
+    step(.persisted(token: token))
+    var kept = 0
+    for position in held.indices {
+      if held[position].token <= durable {
+        transmit(held[position].message, to: held[position].to)
+      } else {
+        held[kept] = held[position]
+        kept += 1
+      }
+    }
+    held.removeSubrange(kept...)
+  }
+
+  /// Takes a request to be proposed; false when this node does not lead.
+  ///
+  /// `frame`, when given, is the body with 128 free bytes before it that nobody else uses.
+  func lead(_ body: Bytes, frame: Bytes?) -> Bool {
+    guard leads else { return false }
+    incoming.append((body, frame))
+    incomingBytes += body.byteCount
+    return true
+  }
+
+  /// Takes a query to be confirmed and answered; false when this node does not lead.
+  func read(_ body: Bytes, id: UInt64, origin: NodeID) -> Bool {
+    guard leads else { return false }
+    queries.append(Query(origin: origin, id: id, body: body))
+    return true
+  }
+
+  /// Proposes what came in, and starts to confirm the queries.
+  func turnEnding() {
+    if !incoming.isEmpty || overdue != nil { propose() }
+    if !queries.isEmpty {
+      let id = nextReadID
+      nextReadID += 1
+      confirming.append((id, queries))
+      queries = []
+      step(.read(id: id))
+    }
+  }
+
+  private func propose() {
+    while !incoming.isEmpty && core.canPropose {
+      guard let payload = nextPayload() else { return }
+      guard core.propose(payload, into: &effects) != nil else {
+        preconditionFailure("a core that can propose refused to")
+      }
+      carryOut()
+    }
+    if let overdue, logTime < overdue.until, core.canPropose, core.last == core.commit {
+      // Nothing on its way would advance log time, so an empty entry has to.
+      let payload = EntryPayload.empty(
+        time: max(logTime, wallClockMilliseconds()), cluster: host.cluster, pool: host.pool)
+      _ = core.propose(payload, into: &effects)
+      carryOut()
+    }
+  }
+
+  /// Makes an entry of as many incoming requests as fit; `nil` when memory is short.
+  private func nextPayload() -> EntryPayload? {
+    let time = max(logTime, wallClockMilliseconds())
+    if incoming.count == 1, let frame = incoming[0].frame {
+      incoming.removeAll(keepingCapacity: true)
+      incomingBytes = 0
+      return EntryPayload(unsealed: frame, count: 1, time: time, cluster: host.cluster)
+    }
+    var count = 0
+    var size = WireHeader.byteCount
+    while count < incoming.count,
+      count == 0 || size + incoming[count].body.byteCount <= Self.entryBytesTarget
+    {
+      size += incoming[count].body.byteCount
+      count += 1
+    }
+    guard var buffer = try? Buffer(minimumCapacity: size, in: host.pool) else { return nil }
+    buffer.appendZeros(WireHeader.byteCount)
+    for request in incoming[..<count] { buffer.append(request.body.span) }
+    incoming.removeFirst(count)
+    incomingBytes -= size - WireHeader.byteCount
+    return EntryPayload(
+      unsealed: buffer.freeze(), count: count, time: time, cluster: host.cluster)
+  }
+
+  // MARK: Effects
+
+  private func carryOut() {
+    var position = 0
+    while position < effects.count {
+      switch effects[position] {
+      case .persistPromise(let ballot, let token):
+        host.log.append(promise: ballot, group: index, token: token)
+      case .persistEntry(let entry, let token):
+        host.log.append(entry: frame(of: entry), slot: entry.slot, group: index, token: token)
+      case .send(let message, let peer, let after):
+        if let after, after > durable {
+          held.append((after, message, peer))
+        } else {
+          transmit(message, to: peer)
+        }
+      case .apply(let entry): apply(entry)
+      case .provide(let peer, let from, let through): provide(peer, from, through)
+      case .readReady(let id): answer(id)
+      case .readRefused(let id): turnAway(id)
+      case .roleChanged(let role, _, _): changed(role)
+      }
+      position += 1
+    }
+    effects.removeAll(keepingCapacity: true)
+  }
+
+  private func frame(of entry: Entry) -> Bytes {
+    let payload = entry.payload as! EntryPayload
+    do {
+      return try payload.frame(of: entry, cluster: host.cluster, group: id, pool: host.pool)
+    } catch {
+      fatalError("out of memory for an entry that is already promised: \(error)")
+    }
+  }
+
+  private func transmit(_ message: Message, to peer: NodeID) {
+    switch message {
+    case .accept(let entry): host.send(frame(of: entry), to: peer)
+    case .promise(_, _, _, let entries), .learn(let entries):
+      let frames = entries.map { frame(of: $0) }
+      let size = frames.reduce(0) { $0 + $1.byteCount }
+      guard
+        var buffer = try? Buffer(minimumCapacity: WireHeader.byteCount + size, in: host.pool)
+      else { return }
+      buffer.appendZeros(WireHeader.byteCount)
+      for frame in frames { buffer.append(frame.span) }
+      send(buffer.freeze(), message, to: peer)
+    default:
+      guard var buffer = try? Buffer(minimumCapacity: WireHeader.byteCount, in: host.pool) else {
+        return
+      }
+      buffer.appendZeros(WireHeader.byteCount)
+      send(buffer.freeze(), message, to: peer)
+    }
+  }
+
+  private func send(_ frame: Bytes, _ message: Message, to peer: NodeID) {
+    var header = WireHeader(
+      message, cluster: host.cluster, group: id, sender: host.node,
+      bodyByteCount: frame.byteCount - WireHeader.byteCount)
+    frame.seal(&header)
+    host.send(frame, to: peer)
+  }
+
+  private func provide(_ peer: NodeID, _ from: Slot, _ through: Slot) {
+    do {
+      let locations = host.log.locations(
+        group: index, from: from, through: through, byteCountMax: Self.learnBytesTarget)
+      guard !locations.isEmpty else { return }
+      let size = locations.reduce(0) { $0 + Int($1.byteCount) }
+      var buffer = try Buffer(minimumCapacity: WireHeader.byteCount + size, in: host.pool)
+      buffer.appendZeros(WireHeader.byteCount)
+      for location in locations { try host.log.read(location, into: &buffer) }
+      var header = WireHeader(
+        kind: .learn, cluster: host.cluster, group: id, sender: host.node, bodyByteCount: size)
+      header.slot = from
+      header.count = UInt32(locations.count)
+      let frame = buffer.freeze()
+      frame.seal(&header)
+      host.send(frame, to: peer)
+    } catch {
+      host.logger.warning(
+        "cannot serve entries to a peer",
+        metadata: ["group": "\(id)", "peer": "\(peer)", "error": "\(error)"])
+    }
+  }
+
+  private func changed(_ role: Role) {
+    if role != .leader {
+      // Whoever gathered these will hand them to the next leader.
+      for request in incoming {
+        guard let header = RequestHeader(request.body.span) else { continue }
+        host.answer(
+          .turnedAway(leader: core.leader), to: NodeID(rawValue: header.origin), group: index)
+      }
+      incoming.removeAll()
+      incomingBytes = 0
+      let waiting = queries + (overdue?.queries ?? [])
+      queries = []
+      overdue = nil
+      for query in waiting {
+        host.answer(.turnedAway(leader: core.leader), to: query.origin, group: index)
+      }
+    }
+    host.leaderChanged(index)
+  }
+}
+
+// MARK: - Applying and reading
+
+extension Group {
+  private func apply(_ entry: Entry) {
+    let payload = entry.payload as! EntryPayload
+    let context = Applier.advance(&machine, &logTime, payload.time, group: id, slot: entry.slot)
+    Applier.apply(payload.body, context, &machine, &sessions, &reply) { request, verdict in
+      let origin = NodeID(rawValue: request.origin)
+      guard leads || origin == host.node else { return }
+      switch verdict {
+      case .replay(let replies):
+        host.answer(
+          .replies(session: request.session, sequence: request.sequence, replies), to: origin,
+          group: index)
+      case .early(let expected):
+        host.answer(
+          .early(session: request.session, expected: expected), to: origin, group: index)
+      case .apply, .forgotten: break
+      }
+    }
+    if let waiting = overdue, logTime >= waiting.until {
+      overdue = nil
+      answer(waiting.queries)
+    }
+  }
+
+  private func answer(_ id: UInt64) {
+    guard let position = confirming.firstIndex(where: { $0.id == id }) else {
+      preconditionFailure("a read was confirmed that nobody asked for")
+    }
+    let queries = confirming.remove(at: position).queries
+    let time = wallClockMilliseconds()
+    if let deadline = machine.nextDeadline, deadline <= time, logTime < time {
+      // What expires does so at one point of the log: answer behind it.
+      overdue = (time, (overdue?.queries ?? []) + queries)
+    } else {
+      answer(queries)
+    }
+  }
+
+  private func answer(_ queries: [Query]) {
+    let context = ApplyContext(group: id, slot: core.applied, time: logTime)
+    for query in queries {
+      reply.removeAll()
+      _ = SizedItems.forEach(query.body.span) { item in
+        Applier.sized(&reply) { machine.read(item, context, reply: &$0) }
+      }
+      host.answer(.answers(id: query.id, reply.bytes), to: query.origin, group: index)
+    }
+  }
+
+  private func turnAway(_ id: UInt64) {
+    guard let position = confirming.firstIndex(where: { $0.id == id }) else { return }
+    for query in confirming.remove(at: position).queries {
+      host.answer(.turnedAway(leader: core.leader), to: query.origin, group: index)
+    }
+  }
+}

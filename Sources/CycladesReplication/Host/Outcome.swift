@@ -1,0 +1,60 @@
+/// Two words that travel with a request and come back with its outcome; opaque to the host.
+public struct RequestContext: Sendable, Hashable {
+  /// The first word.
+  public var a: UInt64
+  /// The second word.
+  public var b: UInt64
+
+  /// Makes a context.
+  public init(a: UInt64, b: UInt64) {
+    self.a = a
+    self.b = b
+  }
+}
+
+/// Why a command was definitely not executed.
+public enum Refusal: Sendable, Hashable {
+  /// No leader was known for the group for as long as the caller is willing to wait.
+  case noLeader
+  /// Too many bytes wait for the group.
+  case overloaded
+  /// The command exceeds the size limit.
+  case tooLarge
+  /// This node is shutting down.
+  case stopping
+  /// The group does not exist.
+  case noSuchGroup
+}
+
+/// What became of a command: done, definitely not done, or nobody can say.
+public enum Outcome: Sendable, Hashable {
+  /// Decided by a quorum, durable there, and applied; the reply is the machine's.
+  case done
+  /// Not executed, and never will be.
+  case notDone(Refusal)
+  /// It may have been executed, or may be later: the answer did not arrive in time.
+  case unknown
+}
+
+/// Receives the outcomes of what was submitted to a host, on the reactor's thread.
+public protocol ReplicaHostDelegate: AnyObject {
+  /// Called exactly once per submitted command, never from inside `write` or `read`.
+  ///
+  /// `reply` holds what the state machine appended; it is empty unless the outcome is `done`, and is
+  /// valid only during the call.
+  func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan)
+
+  /// The host's belief about who leads the group changed.
+  func leadershipChanged(_ group: UInt32)
+
+  /// The host can no longer write its log and has stopped; nothing will be completed any more.
+  func failed(_ error: ReplicationError)
+}
+
+extension ReplicaHostDelegate {
+  /// Leadership changes are of no interest by default.
+  public func leadershipChanged(_ group: UInt32) {}
+
+  /// The failure is logged by the host; by default nothing else happens.
+  public func failed(_ error: ReplicationError) {}
+}

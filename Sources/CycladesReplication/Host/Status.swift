@@ -1,0 +1,48 @@
+public import CycladesPaxos
+public import CycladesTransport
+
+/// One group as this node sees it.
+public struct GroupStatus: Sendable {
+  /// The group's number.
+  public var id: UInt32
+  /// Its members, in order of preference.
+  public var members: [NodeID]
+  /// Who leads it, as far as this node knows.
+  public var leader: NodeID?
+  /// What this node does in it; `nil` when it is no member.
+  public var role: Role?
+  /// The highest ballot this node promised.
+  public var ballot: Ballot
+  /// The last slot known to be decided here.
+  public var commit: Slot
+  /// The last slot applied here.
+  public var applied: Slot
+  /// The last slot accepted here.
+  public var last: Slot
+}
+
+/// One peer as this node sees it.
+public struct PeerStatus: Sendable {
+  /// The peer.
+  public var node: NodeID
+  /// Where it listens for peers.
+  public var address: SocketAddress
+  /// Whether this node's connection to it is open and recognised.
+  public var isConnected: Bool
+  /// What the peer told at its last handshake; `nil` before the first.
+  public var announcement: [UInt8]?
+}
+
+/// The log as it stands, and what was written since the start.
+public struct LogStatus: Sendable {
+  /// Bytes used in all segments.
+  public var byteCount: Int
+  /// Segment files.
+  public var segmentCount: Int
+  /// Durable writes, each one sync for all groups.
+  public var writes: UInt64
+  /// Records in these writes.
+  public var records: UInt64
+  /// Bytes in these writes.
+  public var writtenBytes: UInt64
+}

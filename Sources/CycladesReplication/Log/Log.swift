@@ -1,0 +1,339 @@
+import CCycladesWire
+import CycladesPaxos
+import CycladesTransport
+import Glibc
+
+/// Where an entry's frame stands in the log.
+struct LogLocation {
+  var segment: UInt32
+  var offset: UInt32
+  var byteCount: UInt32
+
+  /// No entry: nothing was logged for the slot.
+  static let none = LogLocation(segment: 0, offset: 0, byteCount: 0)
+}
+
+/// What the log reports to: the host.
+protocol LogOwner: AnyObject {
+  /// Everything appended for `group` up to `token` is durable.
+  func logged(group: Int, token: UInt64)
+  /// All reports of one write are made.
+  func loggedWrite()
+  /// The log cannot go on: nothing more will be reported durable.
+  func logFailed(_ error: ReplicationError)
+}
+
+/// One write-ahead log for all groups of a reactor: group commit into preallocated segments.
+///
+/// Appends gather until the turn ends. `flush` then issues them as one durable write, and while that
+/// write is under way the next one gathers: an idle log writes at once, a busy one in ever larger
+/// batches, and there is never more than one write in flight. Frames are written as they are, by
+/// reference; each is preceded by a prefix that binds it to its place (`cyc_log_record.h`).
+///
+/// Ahead of the head the segment is filled with zeros, because overwriting is half the price of
+/// appending: no metadata has to reach the disk with the data.
+final class Log: FileCompletion {
+  /// Figures of the log since the start.
+  struct Counters {
+    var writes: UInt64 = 0
+    var records: UInt64 = 0
+    var bytes: UInt64 = 0
+  }
+
+  private struct Record {
+    var group: Int
+    var token: UInt64
+    var slot: Slot
+    var ballot: Ballot
+    var frame: Bytes?
+    var location = LogLocation.none
+  }
+
+  private enum Token {
+    static let zeros: UInt64 = 1
+    static let zerosSynced: UInt64 = 2
+    static let folderSynced: UInt64 = 3
+    static let write: UInt64 = 4
+  }
+
+  private static let zeroChunk = 4 << 20
+  private static let recordsPerWrite = 400
+  private static let bytesPerWrite = 16 << 20
+
+  let folder: DataFolder
+  private(set) var counters = Counters()
+  private(set) var segments: [LogSegment]
+  /// By group: the newest durable record of each slot, slot 1 first.
+  private var index: [[LogLocation]]
+
+  private unowned let owner: any LogOwner
+  private let reactor: Reactor
+  private let segmentBytes: Int
+  private let zeros: Bytes
+  private var head: Int
+  private var zeroedThrough: Int
+  private var generation: UInt64
+  private var gathered: [Record] = []
+  private var inFlight: [Record] = []
+  private var inFlightBytes = 0
+  private var writing = false
+  private var zeroing = false
+  private var failed = false
+
+  /// Goes on behind what `recovered` found.
+  init(
+    _ recovered: RecoveredLog, folder: DataFolder, reactor: Reactor, segmentBytes: Int,
+    owner: any LogOwner
+  ) throws(ReplicationError) {
+    self.folder = folder
+    self.reactor = reactor
+    self.segmentBytes = segmentBytes
+    self.owner = owner
+    segments = recovered.segments
+    index = recovered.groups.map(\.index)
+    head = recovered.head
+    zeroedThrough = recovered.head
+    generation = recovered.generation
+    do {
+      var buffer = try Buffer(minimumCapacity: Log.zeroChunk, in: reactor.pool)
+      buffer.appendZeros(Log.zeroChunk)
+      zeros = buffer.freeze()
+    } catch {
+      throw ReplicationError(.ioFailed, "no memory for the log: \(error)")
+    }
+    if let last = segments.last { zeroedThrough = max(head, last.zeroedThrough) }
+  }
+
+  /// Bytes in all segments up to the head.
+  var byteCount: Int { segments.dropLast().reduce(head) { $0 + $1.byteCount } }
+
+  /// Appends a promise; it is reported under `token` when durable.
+  func append(promise ballot: Ballot, group: Int, token: UInt64) {
+    gathered.append(Record(group: group, token: token, slot: 0, ballot: ballot, frame: nil))
+  }
+
+  /// Appends an entry by its frame; it is reported under `token` when durable.
+  func append(entry frame: Bytes, slot: Slot, group: Int, token: UInt64) {
+    gathered.append(Record(group: group, token: token, slot: slot, ballot: .zero, frame: frame))
+  }
+
+  /// Starts writing what was gathered, unless a write is under way.
+  func flush() {
+    if writing || failed || gathered.isEmpty { return }
+    guard let segment = segments.last, head < segmentBytes else { return openSegment() }
+    let (count, byteCount) = measure()
+    // Zeros on their way to the disk must not land on records: wait for them.
+    if zeroing && head + byteCount > zeroedThrough { return }
+    generation += 1
+    inFlight.append(contentsOf: gathered[..<count])
+    gathered.removeFirst(count)
+    inFlightBytes = byteCount
+    do {
+      let slices = try encode(byteCount: byteCount, segment: segment.number)
+      writing = true
+      reactor.write(
+        slices, to: segment.descriptor, at: Int64(head), durable: true, completion: self,
+        token: Token.write)
+    } catch {
+      return fail(ReplicationError(.ioFailed, "no memory for a log write: \(error)"))
+    }
+    head += byteCount
+    zeroedThrough = max(zeroedThrough, head)
+    zeroAhead(segment)
+  }
+
+  /// How many gathered records fit into one write, and its size, padding included.
+  private func measure() -> (count: Int, byteCount: Int) {
+    var count = 0
+    var byteCount = 0
+    while count < gathered.count && count < Log.recordsPerWrite {
+      let frame = gathered[count].frame?.byteCount ?? 0
+      let end =
+        Log.align(byteCount, Int(CYC_LOG_RECORD_ALIGNMENT)) + Int(CYC_LOG_PREFIX_SIZE) + frame
+      if count > 0 && end > Log.bytesPerWrite { break }
+      byteCount = end
+      count += 1
+    }
+    return (count, Log.align(byteCount, Int(CYC_LOG_WRITE_ALIGNMENT)))
+  }
+
+  static func align(_ value: Int, _ alignment: Int) -> Int {
+    (value + alignment - 1) & ~(alignment - 1)
+  }
+
+  /// The slices of one write: prefixes and padding from one small buffer, frames as they are.
+  private func encode(byteCount: Int, segment: UInt64) throws(TransportError) -> [Bytes] {
+    let room = inFlight.count * (Int(CYC_LOG_PREFIX_SIZE) + 8) + Int(CYC_LOG_WRITE_ALIGNMENT)
+    var prefixes = try Buffer(minimumCapacity: room, in: reactor.pool)
+    var cuts: [Int] = []
+    cuts.reserveCapacity(inFlight.count)
+    var offset = head
+    for position in inFlight.indices {
+      let start = Log.align(offset, Int(CYC_LOG_RECORD_ALIGNMENT))
+      prefixes.appendZeros(start - offset)
+      let frame = inFlight[position].frame?.byteCount ?? 0
+      let size = Int(CYC_LOG_PREFIX_SIZE) + frame
+      inFlight[position].location = LogLocation(
+        segment: UInt32(segment), offset: UInt32(start + Int(CYC_LOG_PREFIX_SIZE)),
+        byteCount: UInt32(frame))
+      Log.append(
+        cyc_log_prefix(
+          size: UInt32(size), kind: UInt16(frame > 0 ? CYC_LOG_ENTRY : CYC_LOG_PROMISE),
+          version: 0, first: position == 0 ? 1 : 0, log: folder.identity.log, segment: segment,
+          offset: UInt64(start), generation: generation, group: UInt32(inFlight[position].group),
+          node: inFlight[position].ballot.node.rawValue, round: inFlight[position].ballot.round,
+          checksum: 0),
+        to: &prefixes)
+      cuts.append(prefixes.byteCount)
+      offset = start + size
+    }
+    prefixes.appendZeros(head + byteCount - offset)
+    let all = prefixes.freeze()
+    var slices: [Bytes] = []
+    slices.reserveCapacity(2 * inFlight.count + 1)
+    var from = 0
+    for (position, cut) in cuts.enumerated() where inFlight[position].frame != nil {
+      slices.append(all.slice(from..<cut))
+      slices.append(inFlight[position].frame!)
+      from = cut
+    }
+    if from < all.byteCount { slices.append(all.slice(from..<all.byteCount)) }
+    return slices
+  }
+
+  /// A reactor's file operation ended.
+  func completed(_ token: UInt64, result: Int) {
+    switch token {
+    case Token.write: wrote(result)
+    case Token.zeros: zerosWritten(result)
+    case Token.zerosSynced:
+      zeroing = false
+      if result < 0 { return fail(Files.failure("sync", path, Int32(-result))) }
+      flush()
+    default:
+      writing = false
+      if result < 0 { return fail(Files.failure("sync folder", folder.path, Int32(-result))) }
+      flush()
+    }
+  }
+
+  private func wrote(_ result: Int) {
+    writing = false
+    if failed { return }
+    if result != inFlightBytes {
+      let code = result < 0 ? Int32(-result) : ENOSPC
+      return fail(Files.failure("write", path, code))
+    }
+    counters.writes += 1
+    counters.records += UInt64(inFlight.count)
+    counters.bytes += UInt64(result)
+    let records = inFlight
+    inFlight.removeAll(keepingCapacity: true)
+    for record in records where record.frame != nil {
+      note(record.location, slot: record.slot, group: record.group)
+    }
+    for (position, record) in records.enumerated() {
+      // Tokens are cumulative: of a run of records of one group, the last speaks for all.
+      let next = position + 1
+      if next < records.count && records[next].group == record.group { continue }
+      owner.logged(group: record.group, token: record.token)
+    }
+    owner.loggedWrite()
+    flush()
+  }
+
+  private func note(_ location: LogLocation, slot: Slot, group: Int) {
+    let position = Int(slot) - 1
+    while index[group].count < position { index[group].append(.none) }
+    if position < index[group].count {
+      index[group][position] = location
+    } else {
+      index[group].append(location)
+    }
+  }
+
+  private var path: String { segments.last?.path ?? folder.path }
+
+  private func fail(_ error: ReplicationError) {
+    // A failed sync is never retried: the kernel may have dropped the pages it could not write.
+    if failed { return }
+    failed = true
+    owner.logFailed(error)
+  }
+
+  /// Closes the files; nothing may be in flight any more.
+  func close() {
+    for segment in segments { Files.close(segment.descriptor) }
+    segments.removeAll()
+  }
+}
+
+// MARK: - Segments
+
+extension Log {
+  /// Makes the next segment file; writing goes on when its name is durable.
+  private func openSegment() {
+    if zeroing { return }
+    let number = (segments.last?.number ?? 0) + 1
+    if let position = segments.indices.last { segments[position].byteCount = head }
+    do {
+      let segment = try LogSegment.create(number, in: folder.path)
+      segments.append(segment)
+    } catch {
+      return fail(error)
+    }
+    head = 0
+    zeroedThrough = 0
+    writing = true
+    reactor.sync(folder.descriptor, completion: self, token: Token.folderSynced)
+  }
+
+  private func zeroAhead(_ segment: LogSegment) {
+    if zeroing || failed || zeroedThrough >= segmentBytes { return }
+    if zeroedThrough - head >= Log.zeroChunk / 2 { return }
+    zeroing = true
+    reactor.write(
+      [zeros], to: segment.descriptor, at: Int64(zeroedThrough), durable: false, completion: self,
+      token: Token.zeros)
+  }
+
+  private func zerosWritten(_ result: Int) {
+    guard result == Log.zeroChunk, let segment = segments.last else {
+      zeroing = false
+      return fail(Files.failure("extend", path, result < 0 ? Int32(-result) : ENOSPC))
+    }
+    zeroedThrough += Log.zeroChunk
+    reactor.sync(segment.descriptor, completion: self, token: Token.zerosSynced)
+  }
+}
+
+// MARK: - Reading back
+
+extension Log {
+  /// Where the durable entries of a group stand from a slot on, without a gap: as many as
+  /// `byteCountMax` holds, and at least one when the first is there.
+  func locations(group: Int, from: Slot, through: Slot, byteCountMax: Int) -> [LogLocation] {
+    var found: [LogLocation] = []
+    var total = 0
+    var slot = max(from, 1)
+    while slot <= through, slot <= Slot(index[group].count) {
+      let location = index[group][Int(slot) - 1]
+      total += Int(location.byteCount)
+      if location.byteCount == 0 || (!found.isEmpty && total > byteCountMax) { break }
+      found.append(location)
+      slot += 1
+    }
+    return found
+  }
+
+  /// Appends the entry frame at a location to a buffer with room for it.
+  ///
+  /// Reads synchronously: what a peer lacks is mostly in the page cache, and is read in bounded
+  /// pieces.
+  func read(_ location: LogLocation, into buffer: inout Buffer) throws(ReplicationError) {
+    guard let segment = segments.first(where: { $0.number == UInt64(location.segment) }) else {
+      preconditionFailure("the index names segment \(location.segment), which is not there")
+    }
+    try segment.read(location, into: &buffer)
+  }
+}

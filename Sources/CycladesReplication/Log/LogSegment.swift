@@ -1,0 +1,39 @@
+import Glibc
+
+/// One file of the log.
+struct LogSegment {
+  /// Numbers start at 1 and have no gaps.
+  var number: UInt64
+  var path: String
+  var descriptor: Int32
+  /// Bytes used, once the segment is full.
+  var byteCount = 0
+  /// The file is filled with zeros from its last record up to here.
+  var zeroedThrough = 0
+
+  private static let head = "segment-"
+  private static let tail = ".log"
+
+  static func name(_ number: UInt64) -> String {
+    let digits = String(number)
+    return head + String(repeating: "0", count: max(0, 10 - digits.count)) + digits + tail
+  }
+
+  /// The number in a file's name; `nil` when it is no segment's.
+  static func number(_ name: String) -> UInt64? {
+    guard name.hasPrefix(head), name.hasSuffix(tail) else { return nil }
+    return UInt64(name.dropFirst(head.count).dropLast(tail.count))
+  }
+
+  static func create(_ number: UInt64, in folder: String) throws(ReplicationError) -> LogSegment {
+    try open(number, in: folder, O_CREAT | O_EXCL)
+  }
+
+  static func open(
+    _ number: UInt64, in folder: String, _ flags: Int32 = 0
+  ) throws(ReplicationError) -> LogSegment {
+    let path = folder + "/" + name(number)
+    let descriptor = try Files.open(path, O_RDWR | flags)
+    return LogSegment(number: number, path: path, descriptor: descriptor)
+  }
+}

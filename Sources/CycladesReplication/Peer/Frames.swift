@@ -1,0 +1,109 @@
+import CycladesPaxos
+import CycladesTransport
+
+/// Making and taking apart the frames that hosts exchange beside the protocol's own.
+enum Frames {
+  /// What the flags of a `reply` say.
+  enum ReplyKind: UInt16 {
+    case replies = 1
+    case early = 2
+    case answers = 3
+    case turnedAway = 4
+  }
+
+  /// A frame of a header and a copied body; `nil` when memory is short.
+  static func make(_ header: inout WireHeader, body: RawSpan, _ pool: BufferPool) -> Bytes? {
+    guard var buffer = try? Buffer(minimumCapacity: header.frameByteCount, in: pool) else {
+      return nil
+    }
+    buffer.appendZeros(WireHeader.byteCount)
+    buffer.append(body)
+    let frame = buffer.freeze()
+    frame.seal(&header)
+    return frame
+  }
+
+  /// The entries that a frame of the protocol carries: itself, or those in its body. `nil` when they
+  /// are not what the header says.
+  static func entries(_ frame: Bytes, _ header: WireHeader, cluster: UInt64) -> [Entry]? {
+    switch header.kind {
+    case .accept: return [header.entry(EntryPayload(frame, header))]
+    case .promise, .learn: break
+    default: return []
+    }
+    var entries: [Entry] = []
+    var offset = WireHeader.byteCount
+    while offset < frame.byteCount {
+      let rest = frame.slice(offset..<frame.byteCount)
+      guard let inner = try? WireHeader(verifying: rest.span, cluster: cluster),
+        inner.kind == .accept, inner.group == header.group
+      else { return nil }
+      let bytes = rest.slice(0..<inner.frameByteCount)
+      entries.append(inner.entry(EntryPayload(bytes, inner)))
+      offset += inner.frameByteCount
+    }
+    return entries.count == Int(header.count) ? entries : nil
+  }
+}
+
+extension ReplicaHost {
+  func answer(_ answer: Answer, to origin: NodeID, group: Int) {
+    if origin == node {
+      deliver(answer, group)
+      return
+    }
+    var frame: Bytes?
+    switch answer {
+    case .replies(let session, let sequence, let bytes):
+      var header = replyHeader(.replies, group, bytes.count)
+      header.extra = session
+      header.token = sequence
+      frame = Frames.make(&header, body: bytes.span.bytes, pool)
+    case .early(let session, let expected):
+      var header = replyHeader(.early, group, 0)
+      header.extra = session
+      header.token = expected
+      frame = Frames.make(&header, body: RawSpan(), pool)
+    case .answers(let id, let bytes):
+      var header = replyHeader(.answers, group, bytes.count)
+      header.token = id
+      frame = Frames.make(&header, body: bytes.span.bytes, pool)
+    case .turnedAway(let leader):
+      var header = replyHeader(.turnedAway, group, 0)
+      header.ballot = Ballot(round: 0, node: leader ?? NodeID(rawValue: 0))
+      frame = Frames.make(&header, body: RawSpan(), pool)
+    }
+    // Without memory for it the answer is lost, like on the network: the origin asks again.
+    if let frame { send(frame, to: origin) }
+  }
+
+  private func replyHeader(_ kind: Frames.ReplyKind, _ group: Int, _ size: Int) -> WireHeader {
+    var header = header(.reply, group: group, bodyByteCount: size)
+    header.flags = kind.rawValue
+    return header
+  }
+
+  func receivedReply(_ header: WireHeader, _ frame: Bytes, _ group: Int) {
+    let body = frame.slice(WireHeader.byteCount..<frame.byteCount)
+    switch Frames.ReplyKind(rawValue: header.flags) {
+    case .replies:
+      courier(group).answered(
+        session: header.extra, sequence: header.token, replies: body.span)
+    case .early: courier(group).tooEarly(session: header.extra, expected: header.token)
+    case .answers: courier(group).answered(read: header.token, replies: body.span)
+    case .turnedAway: turnedAway(group, header.ballot.node)
+    case nil: break
+    }
+  }
+
+  private func deliver(_ answer: Answer, _ group: Int) {
+    switch answer {
+    case .replies(let session, let sequence, let bytes):
+      courier(group).answered(session: session, sequence: sequence, replies: bytes.span.bytes)
+    case .early(let session, let expected):
+      courier(group).tooEarly(session: session, expected: expected)
+    case .answers(let id, let bytes): courier(group).answered(read: id, replies: bytes.span.bytes)
+    case .turnedAway: courier(group).turnedAway()
+    }
+  }
+}

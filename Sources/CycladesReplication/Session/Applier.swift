@@ -1,0 +1,46 @@
+import CycladesPaxos
+
+/// Applies the body of a decided entry: the one path for live entries and for those read from a log.
+enum Applier {
+  /// Moves log time forward, and with it the machine; returns the context of the entry's commands.
+  static func advance<Machine: StateMachine>(
+    _ machine: inout Machine, _ logTime: inout UInt64, _ time: UInt64, group: UInt32, slot: Slot
+  ) -> ApplyContext {
+    logTime = max(logTime, time)
+    machine.advance(to: logTime)
+    return ApplyContext(group: group, slot: slot, time: logTime)
+  }
+
+  /// Applies each request of `body` at most once, and tells `report` what became of it: `.replay`
+  /// with its replies when it was applied, now or before.
+  static func apply<Machine: StateMachine>(
+    _ body: RawSpan, _ context: ApplyContext, _ machine: inout Machine,
+    _ sessions: inout SessionTable, _ reply: inout Reply,
+    report: (RequestHeader, SessionTable.Verdict) -> Void
+  ) {
+    var offset = 0
+    // A body that is cut short ends here on every replica alike: its bytes are decided.
+    while let request = RequestHeader(body.extracting(offset..<body.byteCount)) {
+      var verdict = sessions.admit(request, slot: context.slot)
+      if verdict == .apply {
+        reply.removeAll()
+        let start = offset + RequestHeader.byteCount
+        _ = SizedItems.forEach(body.extracting(start..<(offset + Int(request.size)))) { command in
+          sized(&reply) { machine.apply(command, context, reply: &$0) }
+        }
+        sessions.record(request, replies: reply.bytes)
+        verdict = .replay(reply.bytes)
+      }
+      report(request, verdict)
+      offset += Int(request.size)
+    }
+  }
+
+  /// Appends `{ u32 size, bytes }`, the bytes being what `body` appends.
+  static func sized(_ reply: inout Reply, _ body: (inout Reply) -> Void) {
+    let start = reply.byteCount
+    reply.append(littleEndian: UInt32(0))
+    body(&reply)
+    reply.patch(at: start, UInt32(reply.byteCount - start - 4))
+  }
+}

@@ -1,0 +1,114 @@
+internal import CCycladesRESP
+
+/// Where the arguments of a command lie, in memory that grows and is reused.
+@safe final class ArgumentList {
+  private(set) var storage: UnsafeMutableBufferPointer<cyc_resp_argument>
+  /// How many of them are in use.
+  var count = 0
+
+  init() {
+    unsafe storage = .allocate(capacity: 16)
+    unsafe storage.initialize(repeating: cyc_resp_argument())
+  }
+
+  deinit { unsafe storage.deallocate() }
+
+  /// Makes room for `capacity` arguments; forgets those there are.
+  func reserve(_ capacity: Int) {
+    guard unsafe capacity > storage.count else { return }
+    unsafe storage.deallocate()
+    unsafe storage = .allocate(capacity: capacity)
+    unsafe storage.initialize(repeating: cyc_resp_argument())
+    count = 0
+  }
+
+  subscript(_ index: Int) -> cyc_resp_argument {
+    precondition(index >= 0 && index < count, "no argument \(index) of \(count)")
+    return unsafe storage[index]
+  }
+}
+
+/// The arguments of one command, as views into bytes that somebody else owns.
+///
+/// As they come from a ``RequestParser`` the command's name is argument 0.
+public struct Arguments: ~Escapable {
+  let bytes: RawSpan
+  let list: ArgumentList
+
+  @_lifetime(copy bytes)
+  init(_ bytes: RawSpan, _ list: ArgumentList) {
+    self.bytes = bytes
+    self.list = list
+  }
+
+  /// The number of arguments.
+  public var count: Int { list.count }
+
+  /// The bytes of an argument.
+  public subscript(_ index: Int) -> RawSpan {
+    @_lifetime(copy self)
+    get {
+      let argument = list[index]
+      let start = Int(argument.offset)
+      return bytes.extracting(start..<start + Int(argument.length))
+    }
+  }
+
+  /// A copy of an argument as text; bytes that are not UTF-8 are replaced.
+  public func string(_ index: Int) -> String {
+    unsafe self[index].withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
+  }
+
+  /// An argument as an integer in Redis' strict notation; `nil` when it is none.
+  public func integer(_ index: Int) -> Int64? { self[index].integer }
+
+  /// Whether an argument is `word`, in any case. `word` must be upper case ASCII.
+  public func equals(_ index: Int, _ word: StaticString) -> Bool { self[index].equals(word) }
+}
+
+extension RawSpan {
+  /// The byte at an offset, which must be below the byte count.
+  func byte(_ offset: Int) -> UInt8 {
+    precondition(offset >= 0 && offset < byteCount, "no byte \(offset) of \(byteCount)")
+    return unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+  }
+
+  /// The bytes as an integer in Redis' strict notation (no sign but '-', no leading zero).
+  var integer: Int64? {
+    var value: Int64 = 0
+    let isValid = unsafe withUnsafeBytes { raw in
+      unsafe cyc_integer_parse(
+        raw.baseAddress?.assumingMemoryBound(to: UInt8.self), raw.count, &value)
+    }
+    return isValid ? value : nil
+  }
+
+  /// Whether the bytes are the upper case ASCII `word`, in any case.
+  func equals(_ word: StaticString) -> Bool {
+    guard byteCount == word.utf8CodeUnitCount else { return false }
+    return unsafe withUnsafeBytes { raw in
+      for i in 0..<raw.count {
+        let byte = unsafe raw[i]
+        let upper = byte >= 0x61 && byte <= 0x7a ? byte & 0xdf : byte
+        guard unsafe upper == word.utf8Start[i] else { return false }
+      }
+      return true
+    }
+  }
+
+  /// Whether two spans hold the same bytes.
+  func isEqual(to other: RawSpan) -> Bool {
+    guard byteCount == other.byteCount else { return false }
+    return unsafe withUnsafeBytes { a in
+      unsafe other.withUnsafeBytes { b in unsafe a.elementsEqual(b) }
+    }
+  }
+}
+
+extension [UInt8] {
+  /// The array's bytes.
+  package var rawSpan: RawSpan {
+    @_lifetime(borrow self)
+    get { unsafe _overrideLifetime(span.bytes, borrowing: self) }
+  }
+}

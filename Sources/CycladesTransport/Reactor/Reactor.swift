@@ -1,0 +1,331 @@
+internal import CCycladesReactor
+public import Logging
+
+/// One thread's share of the network, the disk and the clock: an io_uring with everything on it.
+///
+/// A reactor runs in *turns*. A turn delivers everything that happened - input, completions, timers,
+/// mail from other threads - to endpoints and closures, one after the other, and then lets the
+/// kernel start everything these asked for: all that was queued for a connection during a turn
+/// leaves in one gathering send. So code on a reactor never blocks, never locks, and is never called
+/// re-entrantly.
+///
+/// A reactor belongs to one thread: the one that calls `run`. `ReactorThread` makes both. From other
+/// threads use `mailbox`.
+public final class Reactor {
+  /// The memory that everything on this reactor shares.
+  public let pool: BufferPool
+  /// The way onto the reactor from other threads.
+  public let mailbox: Mailbox
+  /// Where the reactor reports what an operator may want to know.
+  public let logger: Logger
+
+  let core: ReactorCore
+  var endpoints = EndpointTable()
+  private var files = FileTable()
+  private var timers: [(() -> Void)?] = []
+  private var observers: [any TurnObserver] = []
+  /// Calls that would otherwise come from inside a call to the reactor.
+  private var deferred: [() -> Void] = []
+  private var refusedConnects: UInt64 = 0
+  private(set) var isStopping = false
+
+  /// Makes a reactor; its ring is enabled by `run`.
+  ///
+  /// Throws `.ringUnavailable` when the kernel refuses a ring, with the likely cause.
+  public init(
+    _ configuration: ReactorConfiguration = ReactorConfiguration(), logger: Logger
+  ) throws(TransportError) {
+    try configuration.validate()
+    pool = BufferPool(budgetBytes: configuration.poolBudgetBytes)
+    core = try ReactorCore(configuration, pool: pool)
+    mailbox = Mailbox(waker: core.waker)
+    self.logger = logger
+  }
+
+  deinit {
+    while !mailbox.close() { mailbox.discard() }
+    core.destroy()
+  }
+
+  /// The time of this turn: read once, when its events were collected.
+  public var now: Instant { Instant(nanoseconds: core.now) }
+
+  /// What happened so far, and what is alive.
+  public var statistics: ReactorStatistics { core.statistics(pool: pool) }
+
+  // MARK: The loop
+
+  /// Runs turns on the calling thread until `stop`, then closes everything and releases it.
+  ///
+  /// The stop is orderly: listeners close first, connections send what is queued (at most
+  /// `flushTimeout`), every endpoint hears `closed`, every file operation completes. Timers still
+  /// pending are dropped. A reactor runs once.
+  public func run() throws(TransportError) {
+    defer {
+      core.shutDown()
+      while !mailbox.close() { mailbox.discard() }
+      timers = []
+      observers = []
+    }
+    try core.enable()
+    logger.debug(
+      "reactor runs", metadata: ["ring.flags": "0x\(String(core.setupFlags, radix: 16))"])
+    while true {
+      let park = !isStopping && deferred.isEmpty && mailbox.prepareToPark()
+      let events = try core.turn(park: park || isStopping)
+      mailbox.unpark()
+      deliver(events)
+      runDeferred()
+      mailbox.drain(self)
+      for observer in observers { observer.turnEnding() }
+      endpoints.releaseUnused()
+      if isStopping, deferred.isEmpty, hasNothingLeft, mailbox.close() { return }
+    }
+  }
+
+  /// Ends `run` in an orderly way; see there. Further calls do nothing.
+  public func stop() {
+    guard !isStopping else { return }
+    isStopping = true
+    core.closeAll(flush: true)
+  }
+
+  private var hasNothingLeft: Bool {
+    let statistics = statistics
+    return statistics.connections == 0 && statistics.listeners == 0 && files.isEmpty
+  }
+
+  /// Adds an observer of turns. It is kept alive until `run` returns.
+  public func addTurnObserver(_ observer: any TurnObserver) { observers.append(observer) }
+
+  private func deliver(_ events: ReactorCore.Events) {
+    for index in 0..<events.count {
+      let event = events[index]
+      switch event.kind {
+      case CYC_EVENT_READABLE:
+        let endpoint = endpoints[event.user]
+        core.withInput(of: event) { endpoint.received(event.connection, $0) }
+      case CYC_EVENT_FRAMES:
+        let endpoint = endpoints[event.user]
+        while let frame = core.nextFrame(event.connection) {
+          endpoint.received(event.connection, frame: frame)
+        }
+      case CYC_EVENT_ACCEPTED, CYC_EVENT_CONNECTED:
+        if event.kind == CYC_EVENT_ACCEPTED { endpoints.retain(event.user) }
+        endpoints[event.user].opened(event.connection)
+      case CYC_EVENT_INPUT_ENDED:
+        guard core.isOpen(event.connection) else { break }
+        if endpoints[event.user].inputEnded(event.connection) == .close {
+          core.close(event.connection, flush: true, reason: .endOfInput)
+        }
+      case CYC_EVENT_DRAINED:
+        guard core.isOpen(event.connection) else { break }
+        endpoints[event.user].drained(event.connection)
+      case CYC_EVENT_CLOSED:
+        endpoints[event.user].closed(event.connection, event.reason)
+        endpoints.release(event.user)
+      case CYC_EVENT_FILE:
+        let (completion, token) = files.remove(event.user)
+        completion.completed(token, result: event.result)
+      case CYC_EVENT_TIMER:
+        fire(event.id)
+      default:
+        break  // a wake: the mailbox is drained every turn
+      }
+    }
+  }
+
+  private func runDeferred() {
+    guard !deferred.isEmpty else { return }
+    let calls = deferred
+    deferred = []
+    for call in calls { call() }
+  }
+
+  // MARK: Listeners and connections
+
+  /// Listens on an address and reports accepted connections to `endpoint`.
+  ///
+  /// Port 0 lets the system choose; `Listener.address` tells. With `reusePort` several reactors may
+  /// listen on one port and the kernel spreads connections over them; a clash with another process
+  /// then goes unnoticed. Throws `.listenFailed`.
+  public func listen(
+    on address: SocketAddress, backlog: Int = 1024, reusePort: Bool = false, mode: Mode = .stream,
+    endpoint: any Endpoint
+  ) throws(TransportError) -> Listener {
+    guard !isStopping else {
+      throw TransportError(.listenFailed, "cannot listen on \(address): the reactor is stopping")
+    }
+    let user = endpoints.insert(endpoint)
+    do {
+      let (id, bound) = try core.listen(
+        on: address, backlog: backlog, reusePort: reusePort, frameMaximum: mode.frameMaximum,
+        user: user)
+      return Listener(reactor: self, id: id, user: user, address: bound)
+    } catch {
+      endpoints.release(user)
+      throw error
+    }
+  }
+
+  func close(_ listener: Listener) {
+    core.closeListener(listener.id)
+    endpoints.release(listener.user)
+  }
+
+  /// Starts to connect; `endpoint` hears `opened`, or `closed` with the reason.
+  public func connect(
+    to address: SocketAddress, mode: Mode = .stream, timeout: Duration = .seconds(5),
+    endpoint: any Endpoint
+  ) -> ConnectionID {
+    let user = endpoints.insert(endpoint)
+    if !isStopping,
+      let connection = core.connect(
+        to: address, timeout: timeout, frameMaximum: mode.frameMaximum, user: user)
+    {
+      return connection
+    }
+    endpoints.release(user)
+    refusedConnects += 1
+    let connection = ConnectionID(rawValue: refusedConnects << 32 | UInt64(UInt32.max))
+    let reason = isStopping ? CloseReason.local : CloseReason.failed
+    deferred.append { endpoint.closed(connection, reason) }
+    return connection
+  }
+
+  /// Queues bytes by reference; they leave at the end of the turn.
+  public func send(_ connection: ConnectionID, _ bytes: Bytes) { core.send(connection, bytes) }
+
+  /// Queues a copy of bytes, made next to what else was copied for this connection.
+  public func send(_ connection: ConnectionID, copying bytes: RawSpan) {
+    core.send(connection, copying: bytes)
+  }
+
+  /// Queues what `body` writes in place, at most `limit` bytes; not called when the connection is
+  /// gone.
+  public func write(
+    _ connection: ConnectionID, atMost limit: Int, _ body: (inout OutputRawSpan) -> Void
+  ) {
+    core.write(connection, atMost: limit, body)
+  }
+
+  /// The number of bytes queued and not yet taken by the kernel.
+  public func queuedBytes(_ connection: ConnectionID) -> Int { core.queuedBytes(connection) }
+
+  /// Whether the connection takes input and output.
+  public func isOpen(_ connection: ConnectionID) -> Bool { core.isOpen(connection) }
+
+  /// Stops input events until `resumeReading`. What arrives meanwhile is kept, and once the buffers
+  /// of the reactor and the system are full, the peer has to wait.
+  public func pauseReading(_ connection: ConnectionID) { core.pause(connection) }
+
+  /// Undoes `pauseReading`; unconsumed input is shown again in the next turn.
+  public func resumeReading(_ connection: ConnectionID) { core.resume(connection) }
+
+  /// Closes a connection: after the send queue is out, at most `flushTimeout` later, or at once.
+  ///
+  /// Nothing is shown to the endpoint any more but `closed`, in a later turn, with `reason`.
+  public func close(_ connection: ConnectionID, flush: Bool, reason: CloseReason = .local) {
+    core.close(connection, flush: flush, reason: reason)
+  }
+
+  /// The peer's address; nil when the connection is gone.
+  public func peerAddress(_ connection: ConnectionID) -> SocketAddress? { core.peer(connection) }
+
+  /// Keeps a part of the input that `received` is being shown, without a copy. Only inside
+  /// `received`; the range counts from the start of its span.
+  public func share(_ range: Range<Int>) -> Bytes { core.share(range) }
+
+  // MARK: Files
+
+  /// Writes slices one after the other into a file at `offset`, as one vectored write.
+  ///
+  /// With `durable` the bytes, and what is needed to read them back, are on stable storage when the
+  /// completion says so (`RWF_DSYNC`). Operations on a file are not ordered among each other: wait
+  /// for one before starting what must come after it. The descriptor must stay open meanwhile.
+  public func write(
+    _ slices: [Bytes], to file: Int32, at offset: Int64, durable: Bool,
+    completion: any FileCompletion, token: UInt64
+  ) {
+    let user = files.insert(completion, token)
+    let result = core.writeFile(file, slices, offset: offset, durable: durable, user: user)
+    if result < 0 { fail(user, result) }
+  }
+
+  /// Makes what was written to a file durable (`fdatasync`); the completion's result is 0.
+  public func sync(_ file: Int32, completion: any FileCompletion, token: UInt64) {
+    let user = files.insert(completion, token)
+    let result = core.syncFile(file, user: user)
+    if result < 0 { fail(user, result) }
+  }
+
+  private func fail(_ user: UInt64, _ result: Int) {
+    deferred.append { [unowned self] in
+      let (completion, token) = files.remove(user)
+      completion.completed(token, result: result)
+    }
+  }
+
+  // MARK: Timers
+
+  /// Calls `body` once, in the first turn after `delay`; earlier deadlines first.
+  ///
+  /// - Complexity: O(log *n*) for *n* pending timers.
+  @discardableResult
+  public func schedule(after delay: Duration, _ body: @escaping () -> Void) -> Timer {
+    let id = core.addTimer(at: core.now &+ delay.nanosecondsClamped)
+    let slot = ConnectionID(rawValue: id).slot
+    while timers.count <= slot { timers.append(nil) }
+    timers[slot] = body
+    return Timer(id: id)
+  }
+
+  /// Takes a scheduled call back; does nothing when it was made or taken back already.
+  public func cancel(_ timer: Timer) {
+    guard core.cancelTimer(timer.id) else { return }
+    timers[ConnectionID(rawValue: timer.id).slot] = nil
+  }
+
+  private func fire(_ id: UInt64) {
+    let slot = ConnectionID(rawValue: id).slot
+    guard core.settleTimer(id), let body = timers[slot] else { return }
+    timers[slot] = nil
+    body()
+  }
+}
+
+/// A listening socket; closed by `close` or with its reactor.
+public final class Listener {
+  private unowned let reactor: Reactor
+  private var isOpen = true
+  let id: UInt64
+  let user: UInt64
+  /// The address it is bound to, with the port that the system chose for 0.
+  public let address: SocketAddress
+
+  init(reactor: Reactor, id: UInt64, user: UInt64, address: SocketAddress) {
+    self.reactor = reactor
+    self.id = id
+    self.user = user
+    self.address = address
+  }
+
+  /// Stops accepting. Accepted connections stay. On the reactor's thread.
+  public func close() {
+    guard isOpen else { return }
+    isOpen = false
+    reactor.close(self)
+  }
+}
+
+extension Mode {
+  /// 0 stands for a stream.
+  var frameMaximum: UInt32 {
+    switch self {
+    case .stream: return 0
+    case .frames(let maximumSize):
+      precondition((16...1 << 30).contains(maximumSize), "maximumSize must be in 16...1 GiB")
+      return UInt32(maximumSize)
+    }
+  }
+}

@@ -1,0 +1,40 @@
+/// Limits of one reactor. Sizes are in bytes.
+public struct ReactorConfiguration: Sendable {
+  /// Memory for all buffers of the reactor. Default 1 GiB.
+  public var poolBudgetBytes = 1 << 30
+  /// Blocks lent to the kernel for stream input, shared by all connections. Default 256.
+  public var receiveBlocks = 256
+  /// Size of one of these, at most 256 KiB. Default 16 KiB.
+  public var receiveBlockSize = 16 << 10
+  /// Accepted connections at a time; more are closed at once. Default 65,536.
+  public var connectionsMax = 65_536
+  /// Unconsumed input of one stream connection. Default 512 MiB + 64 KiB.
+  public var inputLimit = (512 << 20) + (64 << 10)
+  /// A send queue above this ... Default 1 MiB.
+  public var sendHighWatermark = 1 << 20
+  /// ... is reported `drained` when it has fallen to this. Default 256 KiB.
+  public var sendLowWatermark = 256 << 10
+  /// A send queue above this closes the connection. Default 768 MiB.
+  public var sendCap = 768 << 20
+  /// How long a flushing close may take before it becomes an abort. Default 5 s.
+  public var flushTimeout = Duration.seconds(5)
+
+  /// Makes a configuration with the defaults.
+  public init() {}
+
+  func validate() throws(TransportError) {
+    func check(_ holds: Bool, _ message: String) throws(TransportError) {
+      if !holds { throw TransportError(.invalidConfiguration, message) }
+    }
+    try check(poolBudgetBytes > 0, "poolBudgetBytes must be positive")
+    try check((1...32_768).contains(receiveBlocks), "receiveBlocks must be in 1...32768")
+    try check(
+      (64...256 << 10).contains(receiveBlockSize), "receiveBlockSize must be in 64...262144")
+    try check((1...1 << 20).contains(connectionsMax), "connectionsMax must be in 1...1048576")
+    try check((1...1 << 30).contains(inputLimit), "inputLimit must be in 1...1 GiB")
+    try check(
+      sendLowWatermark >= 0 && sendLowWatermark <= sendHighWatermark
+        && sendHighWatermark <= sendCap,
+      "0 <= sendLowWatermark <= sendHighWatermark <= sendCap must hold")
+  }
+}
