@@ -30,6 +30,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cyc_log_record.h"
+
 enum { CYC_WIRE_HEADER_SIZE = 128, CYC_WIRE_VERSION = 1 };
 
 /* What a frame is. Numbers are forever: they are in logs. */

@@ -34,6 +34,17 @@ final class EntryPayload: Payload {
       isNoop: count == 0)
   }
 
+  /// An entry without requests, which only moves log time.
+  static func empty(time: UInt64, cluster: UInt64, pool: BufferPool) -> EntryPayload {
+    do {
+      var buffer = try Buffer(minimumCapacity: WireHeader.byteCount, in: pool)
+      buffer.appendZeros(WireHeader.byteCount)
+      return EntryPayload(unsealed: buffer.freeze(), count: 0, time: time, cluster: cluster)
+    } catch {
+      fatalError("out of memory for an empty entry: \(error)")
+    }
+  }
+
   /// The requests in the entry.
   var body: RawSpan {
     @_lifetime(borrow self) get {

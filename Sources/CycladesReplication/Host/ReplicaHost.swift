@@ -137,7 +137,7 @@ public final class ReplicaHost<Machine: StateMachine> {
 
   /// Submits a command; the outcome comes to the delegate with `context`.
   public func write(_ group: UInt32, _ context: RequestContext, _ command: RawSpan) {
-    command.withUnsafeBytes { bytes in
+    unsafe command.withUnsafeBytes { bytes in
       unsafe write(group, context, byteCount: bytes.count) { target in
         if let source = bytes.baseAddress {
           unsafe target.copyMemory(from: source, byteCount: bytes.count)
@@ -158,7 +158,7 @@ public final class ReplicaHost<Machine: StateMachine> {
 
   /// Submits a query; the answer comes to the delegate with `context`.
   public func read(_ group: UInt32, _ context: RequestContext, _ query: RawSpan) {
-    query.withUnsafeBytes { bytes in
+    unsafe query.withUnsafeBytes { bytes in
       unsafe read(group, context, byteCount: bytes.count) { target in
         if let source = bytes.baseAddress {
           unsafe target.copyMemory(from: source, byteCount: bytes.count)
@@ -244,6 +244,17 @@ public final class ReplicaHost<Machine: StateMachine> {
   public func withMachine<R>(of group: UInt32, _ body: (Machine) -> R) -> R? {
     guard group < UInt32(replicas.count), let replica = replicas[Int(group)] else { return nil }
     return body(replica.machine)
+  }
+
+  func courier(_ group: Int) -> Courier { couriers[group] }
+
+  /// A group this node is no member of turned a request away: ask the one it named, or the next.
+  func turnedAway(_ group: Int, _ leader: NodeID) {
+    if replicas[group] == nil {
+      let members = members(group)
+      guesses[group] = members.firstIndex(of: leader) ?? (guesses[group] + 1) % members.count
+    }
+    couriers[group].turnedAway()
   }
 
   private func members(_ group: Int) -> [NodeID] { configuration.groups[group].members }
@@ -338,7 +349,8 @@ extension ReplicaHost: PeerHost {
       kind: .hello, cluster: cluster, group: 0, sender: node, bodyByteCount: announcement.count)
     header.token = folder.identity.incarnation
     header.extra = folder.identity.placement
-    return Frames.make(&header, body: announcement.span.bytes, pool)
+    let body = announcement
+    return Frames.make(&header, body: body.rawSpan, pool)
   }
 
   func recognise(_ frame: Bytes) -> Result<NodeID, PeerRefusal> {
@@ -371,8 +383,8 @@ extension ReplicaHost: PeerHost {
       logFailed(error)
       return refuse("this node stops")
     }
-    let body = frame.slice(WireHeader.byteCount..<frame.byteCount)
-    announcements[peer] = (0..<body.byteCount).map { body.span.byte(at: $0) }
+    announcements[peer] = [UInt8](
+      copying: frame.span.extracting(WireHeader.byteCount..<frame.byteCount))
     return .success(peer)
   }
 

@@ -71,7 +71,7 @@ enum Files {
   ) throws(ReplicationError) -> [UInt8] {
     var failed: Int32 = 0
     let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-      unsafe filled = readFully(
+      filled = unsafe readFully(
         descriptor, UnsafeMutableRawBufferPointer(buffer), at: offset, failed: &failed)
     }
     if failed != 0 { throw failure("read", path, failed) }
@@ -85,7 +85,7 @@ enum Files {
     failed: inout Int32
   ) -> Int {
     var done = 0
-    while unsafe done < target.count {
+    while done < target.count {
       let got = unsafe pread(
         descriptor, target.baseAddress! + done, target.count - done, off_t(offset + done))
       if got < 0 && errno == EINTR { continue }

@@ -269,7 +269,7 @@ struct LogRecovery {
 extension Log {
   /// Encodes a prefix behind what a buffer holds.
   static func append(_ prefix: cyc_log_prefix, to buffer: inout Buffer) {
-    buffer.appendUnsafe(atMost: Int(CYC_LOG_PREFIX_SIZE)) { target in
+    unsafe buffer.appendUnsafe(atMost: Int(CYC_LOG_PREFIX_SIZE)) { target in
       unsafe withUnsafePointer(to: prefix) { unsafe cyc_log_prefix_encode(target, $0) }
       return Int(CYC_LOG_PREFIX_SIZE)
     }
@@ -282,7 +282,7 @@ extension LogSegment {
     var failed: Int32 = 0
     let count = Int(location.byteCount)
     var got = 0
-    buffer.appendUnsafe(atMost: count) { target in
+    unsafe buffer.appendUnsafe(atMost: count) { target in
       unsafe got = Files.readFully(
         descriptor, UnsafeMutableRawBufferPointer(start: target, count: count),
         at: Int(location.offset), failed: &failed)
@@ -295,7 +295,7 @@ extension LogSegment {
 extension Buffer {
   /// Appends zeros: padding, or room for a header.
   mutating func appendZeros(_ count: Int) {
-    appendUnsafe(atMost: count) { target in
+    unsafe appendUnsafe(atMost: count) { target in
       unsafe memset(target, 0, count)
       return count
     }

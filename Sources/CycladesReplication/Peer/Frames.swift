@@ -58,7 +58,7 @@ extension ReplicaHost {
       var header = replyHeader(.replies, group, bytes.count)
       header.extra = session
       header.token = sequence
-      frame = Frames.make(&header, body: bytes.span.bytes, pool)
+      frame = Frames.make(&header, body: bytes.rawSpan, pool)
     case .early(let session, let expected):
       var header = replyHeader(.early, group, 0)
       header.extra = session
@@ -67,7 +67,7 @@ extension ReplicaHost {
     case .answers(let id, let bytes):
       var header = replyHeader(.answers, group, bytes.count)
       header.token = id
-      frame = Frames.make(&header, body: bytes.span.bytes, pool)
+      frame = Frames.make(&header, body: bytes.rawSpan, pool)
     case .turnedAway(let leader):
       var header = replyHeader(.turnedAway, group, 0)
       header.ballot = Ballot(round: 0, node: leader ?? NodeID(rawValue: 0))
@@ -99,10 +99,10 @@ extension ReplicaHost {
   private func deliver(_ answer: Answer, _ group: Int) {
     switch answer {
     case .replies(let session, let sequence, let bytes):
-      courier(group).answered(session: session, sequence: sequence, replies: bytes.span.bytes)
+      courier(group).answered(session: session, sequence: sequence, replies: bytes.rawSpan)
     case .early(let session, let expected):
       courier(group).tooEarly(session: session, expected: expected)
-    case .answers(let id, let bytes): courier(group).answered(read: id, replies: bytes.span.bytes)
+    case .answers(let id, let bytes): courier(group).answered(read: id, replies: bytes.rawSpan)
     case .turnedAway: courier(group).turnedAway()
     }
   }

@@ -131,17 +131,18 @@ final class Courier {
     _ context: RequestContext, _ size: Int, _ encode: (UnsafeMutableRawPointer) -> Void
   ) -> Refusal? {
     if let refusal = admit(size) { return refusal }
+    let gathered: Int
     do {
       if openWriteContexts.isEmpty {
         openWrite = try RequestBuilder(prefix: Courier.prefix, pool: host.pool)
       }
-      unsafe try openWrite!.append(size, encode)
+      gathered = unsafe try openWrite!.append(size, encode)
     } catch {
       return .overloaded
     }
     openWriteContexts.append(context)
     pendingBytes += size + 4
-    if openWrite!.byteCount >= limits.requestBytesTarget { sealWrites() }
+    if gathered >= limits.requestBytesTarget { sealWrites() }
     return nil
   }
 
@@ -150,17 +151,18 @@ final class Courier {
     _ context: RequestContext, _ size: Int, _ encode: (UnsafeMutableRawPointer) -> Void
   ) -> Refusal? {
     if let refusal = admit(size) { return refusal }
+    let gathered: Int
     do {
       if openReadContexts.isEmpty {
         openRead = try RequestBuilder(prefix: WireHeader.byteCount, pool: host.pool)
       }
-      unsafe try openRead!.append(size, encode)
+      gathered = unsafe try openRead!.append(size, encode)
     } catch {
       return .overloaded
     }
     openReadContexts.append(context)
     pendingBytes += size + 4
-    if openRead!.byteCount >= limits.requestBytesTarget { sealReads() }
+    if gathered >= limits.requestBytesTarget { sealReads() }
     return nil
   }
 
@@ -170,23 +172,25 @@ final class Courier {
   }
 
   private func sealWrites() {
+    let builder = openWrite.take()!
     let contexts = openWriteContexts
-    let count = openWrite!.count
-    let size = openWrite!.byteCount - WireHeader.byteCount
+    let count = builder.count
+    let size = builder.byteCount - WireHeader.byteCount
     openWriteContexts = []
     let header = RequestHeader(
       size: size, count: count, session: session, sequence: 1, floor: 1, origin: node.rawValue)
-    let frame = openWrite.take()!.finish {
+    let frame = unsafe builder.finish {
       unsafe header.store($0 + WireHeader.byteCount)
     }
     waiting.append(WriteRequest(frame, count, contexts, submittedAt: now))
   }
 
   private func sealReads() {
+    let builder = openRead.take()!
     let contexts = openReadContexts
-    let count = openRead!.count
+    let count = builder.count
     openReadContexts = []
-    let frame = openRead.take()!.finish { _ in }
+    let frame = unsafe builder.finish { _ in }
     reads.append(ReadRequest(frame, count, contexts, id: nextReadID, submittedAt: now))
     nextReadID += 1
   }

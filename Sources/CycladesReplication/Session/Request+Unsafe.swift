@@ -119,10 +119,10 @@ struct RequestBuilder: ~Copyable {
   /// Bytes gathered, headers included.
   var byteCount: Int { buffer.byteCount }
 
-  /// Appends an item of `size` bytes that `encode` fills in.
+  /// Appends an item of `size` bytes that `encode` fills in; returns the bytes gathered so far.
   mutating func append(
     _ size: Int, _ encode: (UnsafeMutableRawPointer) -> Void
-  ) throws(TransportError) {
+  ) throws(TransportError) -> Int {
     if buffer.freeCapacity < size + 4 {
       var larger = try Buffer(
         minimumCapacity: max(2 * buffer.capacity, buffer.byteCount + size + 4), in: pool)
@@ -130,16 +130,17 @@ struct RequestBuilder: ~Copyable {
       buffer = larger
     }
     buffer.append(littleEndian: UInt32(size))
-    buffer.appendUnsafe(atMost: size) { target in
+    unsafe buffer.appendUnsafe(atMost: size) { target in
       unsafe encode(target)
       return size
     }
     count += 1
+    return buffer.byteCount
   }
 
   /// Ends the gathering; `fill` writes the headers into the bytes left free for them.
   consuming func finish(_ fill: (UnsafeMutableRawPointer) -> Void) -> Bytes {
-    buffer.withUnsafeMutableBytes { unsafe fill($0.baseAddress!) }
+    unsafe buffer.withUnsafeMutableBytes { unsafe fill($0.baseAddress!) }
     return buffer.freeze()
   }
 }

@@ -1,0 +1,131 @@
+public import CycladesPaxos
+public import CycladesTransport
+public import Logging
+
+/// What an app says to replicate a state machine of its own: one group on all the peers.
+public struct ReplicaConfiguration: Sendable {
+  /// The cluster's name; all replicas must give the same.
+  public var cluster: String
+  /// This replica, a key of `peers`.
+  public var node: NodeID
+  /// Where each replica listens for the others.
+  public var peers: [NodeID: SocketAddress]
+  /// The data folder of this replica, and of it alone.
+  public var directory: String
+  /// Election and heartbeat times.
+  public var timing = Timing()
+  /// Memory and batch bounds.
+  public var limits = HostLimits()
+
+  /// Makes a configuration with default timing and limits.
+  public init(cluster: String, node: NodeID, peers: [NodeID: SocketAddress], directory: String) {
+    self.cluster = cluster
+    self.node = node
+    self.peers = peers
+    self.directory = directory
+  }
+}
+
+/// A replica of an app's own state machine, on a thread of its own.
+///
+/// Every replica takes commands: one that does not lead forwards them. A command is applied exactly
+/// once, however often leaders change on its way.
+///
+/// ```swift
+/// let replica = try await Replica.start(configuration, logger: logger) { Counter() }
+/// let reply = try await replica.propose(command)
+/// await replica.stop()
+/// ```
+public final class Replica: Sendable {
+  private let thread: ReactorThread
+  private let core: ReplicaCoreReference
+
+  private init(_ thread: ReactorThread, _ core: ReplicaCoreReference) {
+    self.thread = thread
+    self.core = core
+  }
+
+  /// Recovers the machine from the data folder and takes part in the group.
+  ///
+  /// Returns when the log is replayed and this replica listens; a leader may not be elected yet.
+  /// `machine` makes the initial state. Throws when the folder, the address or the configuration is
+  /// not usable; nothing is left running then.
+  public static func start<Machine: StateMachine & SendableMetatype>(
+    _ configuration: ReplicaConfiguration, logger: Logger,
+    machine: @escaping @Sendable () -> Machine
+  ) async throws(ReplicationError) -> Replica {
+    guard let listen = configuration.peers[configuration.node] else {
+      throw ReplicationError(
+        .badConfiguration, "node \(configuration.node) is not in the list of peers")
+    }
+    var host = HostConfiguration(
+      cluster: configuration.cluster, node: configuration.node, peers: configuration.peers,
+      peerListen: listen, directory: configuration.directory,
+      groups: [GroupConfiguration(id: 0, members: configuration.peers.keys.sorted())])
+    host.timing = configuration.timing
+    host.limits = configuration.limits
+    let complete = host
+    let reference = ReplicaCoreReference()
+    do {
+      let thread = try ReactorThread.start(name: "replica-\(configuration.node)", logger: logger) {
+        reactor in
+        let host = try ReplicaHost(complete, reactor: reactor, logger: logger) { _ in machine() }
+        try host.start()
+        reference.core = ReplicaCore(host)
+      }
+      return Replica(thread, reference)
+    } catch let error as ReplicationError {
+      throw error
+    } catch {
+      throw ReplicationError(.ioFailed, "\(error)")
+    }
+  }
+
+  /// Has the group decide a command, and returns what the machine replied to it.
+  ///
+  /// Throws `notDone` when it was not and will not be executed, `unknown` when nobody can say. Waits
+  /// as long as `HostLimits.patienceNanoseconds`.
+  public func propose(_ command: [UInt8]) async throws(ReplicationError) -> [UInt8] {
+    try await submit { $0.write(command, $1) }
+  }
+
+  /// Has the machine answer a query, linearizably: the answer reflects every command that was
+  /// answered before the query was submitted, anywhere.
+  public func read(_ query: [UInt8]) async throws(ReplicationError) -> [UInt8] {
+    try await submit { $0.read(query, $1) }
+  }
+
+  private func submit(
+    _ body: @escaping @Sendable (any ReplicaOperations, @escaping ReplicaCompletion) -> Void
+  ) async throws(ReplicationError) -> [UInt8] {
+    let (core, mailbox) = (core, thread.mailbox)
+    let result: Result<[UInt8], ReplicationError> = await withCheckedContinuation { continuation in
+      let posted = mailbox.post {
+        guard let core = core.core else { preconditionFailure("a started replica has a core") }
+        body(core) { continuation.resume(returning: $0) }
+      }
+      if !posted {
+        continuation.resume(
+          returning: .failure(ReplicationError(.notDone, "the replica has stopped")))
+      }
+    }
+    return try result.get()
+  }
+
+  /// The group as this replica sees it; `nil` when the replica has stopped.
+  public func status() async -> GroupStatus? {
+    let (core, mailbox) = (core, thread.mailbox)
+    return await withCheckedContinuation { continuation in
+      let posted = mailbox.post { continuation.resume(returning: core.core?.status) }
+      if !posted { continuation.resume(returning: nil) }
+    }
+  }
+
+  /// Stops taking part, and returns when everything is closed. Callers that wait are told.
+  public func stop() async {
+    let core = core
+    thread.mailbox.post { core.core?.stop() }
+    thread.stop()
+    await thread.finished()
+  }
+}
