@@ -1,1 +1,230 @@
-#include "CCycladesReactor.h"
+// The reactor: its life, and its turn.
+//
+//   turn:  serve    dirty connections, listeners, file operations start what they are due
+//          wait     one enter submits all of it and, if the caller may park, sleeps until
+//                   something completes or the earliest deadline
+//          emit     completions and expired timers become events, in the order they came
+//
+// Completions that mean nothing to the caller (a send that went out, a cancelled receive) make no
+// event; the turn then serves and waits again, and only returns with something to tell.
+
+#include "driver.h"
+
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+enum { WAIT_MAX_NS = 1000000000 };
+
+static uint64_t clock_ns(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+// --------------------------------------------------------------------------------------- life
+
+static bool map_connections(cyc_reactor *r) {
+  r->connection_slots = r->options.connections_max + CYC_CONNECT_RESERVE;
+  size_t size = (size_t)r->connection_slots * sizeof(cyc_connection);
+  // Mapped, not allocated: untouched slots cost nothing, and slots never move.
+  void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return false;
+  r->connections = memory;
+  return true;
+}
+
+cyc_reactor *cyc_reactor_create(const cyc_reactor_options *options, cyc_pool *pool, int *error) {
+  cyc_reactor *r = calloc(1, sizeof *r);
+  if (!r) {
+    *error = ENOMEM;
+    return NULL;
+  }
+  r->options = *options;
+  r->pool = pool;
+  r->now = clock_ns();
+  *error = 0;
+  r->waker = eventfd(0, EFD_CLOEXEC);
+  if (r->waker < 0) {
+    *error = errno;
+  } else if (!map_connections(r)) {
+    *error = ENOMEM;
+  } else {
+    r->driver = cyc_driver_create(options, error);
+  }
+  if (r->driver) return r;
+  cyc_reactor_destroy(r);
+  return NULL;
+}
+
+int cyc_reactor_enable(cyc_reactor *r) {
+  assert(!r->enabled && !r->shut);
+  int result = cyc_driver_enable(r);
+  r->enabled = result == 0;
+  return result;
+}
+
+// Takes everything back from the kernel, without events: the caller is gone. Bounded by the disk
+// only: a write in progress has to end before its memory may go.
+static void settle(cyc_reactor *r) {
+  cyc_files_discard(r);
+  cyc_reactor_close_all(r, false);
+  cyc_waker_wake(r->waker);
+  while (r->statistics.operations > 0 || r->statistics.connections > 0) {
+    r->event_count = 0;
+    const cyc_event *events;
+    int count = cyc_reactor_turn(r, false, &events);
+    if (count < 0) break;
+    for (int i = 0; i < count; i++) {
+      if (events[i].block) cyc_driver_reclaim(r, events[i].block);
+    }
+    if (count == 0) cyc_driver_wait(r, 1000000);
+  }
+}
+
+void cyc_reactor_shut_down(cyc_reactor *r) {
+  if (r->shut) return;
+  r->shut = true;
+  if (r->enabled) settle(r);
+  for (uint32_t i = 0; i < r->connections_touched; i++) {
+    cyc_connection *c = &r->connections[i];
+    if (c->state != CYC_FREE && c->operations == 0) cyc_connection_release(c);
+  }
+  for (uint32_t i = 0; i < r->listener_capacity; i++) {
+    if (r->listeners[i].used) close(r->listeners[i].fd);
+  }
+  cyc_files_discard(r);
+  if (r->driver) cyc_driver_destroy(r);
+  r->driver = NULL;
+  cyc_timers_free(&r->timers);
+  r->statistics.timers = 0;
+  while (r->free_gathers) {
+    cyc_gather *gather = r->free_gathers;
+    r->free_gathers = gather->next;
+    free(gather);
+  }
+}
+
+void cyc_reactor_destroy(cyc_reactor *r) {
+  cyc_reactor_shut_down(r);
+  if (r->waker >= 0) close(r->waker);
+  if (r->connections) munmap(r->connections, r->connection_slots * sizeof(cyc_connection));
+  free(r->listeners);
+  free(r->events);
+  free(r->dirty);
+  free(r);
+}
+
+// -------------------------------------------------------------------------------------- events
+
+// The array grows to the largest turn and stays; an emitted event is valid until the next emit.
+cyc_event *cyc_emit(cyc_reactor *r, cyc_event_kind kind) {
+  if (r->event_count == r->event_capacity) {
+    uint32_t capacity = r->event_capacity ? 2 * r->event_capacity : 1024;
+    cyc_event *events = realloc(r->events, capacity * sizeof *events);
+    assert(events);
+    r->events = events;
+    r->event_capacity = capacity;
+  }
+  r->statistics.events++;
+  cyc_event *event = &r->events[r->event_count++];
+  *event = (cyc_event){.kind = (uint16_t)kind};
+  return event;
+}
+
+void cyc_mark_dirty(cyc_reactor *r, cyc_connection *c) {
+  if (c->dirty) return;
+  if (r->dirty_count == r->dirty_capacity) {
+    uint32_t capacity = r->dirty_capacity ? 2 * r->dirty_capacity : 1024;
+    uint32_t *dirty = realloc(r->dirty, capacity * sizeof *dirty);
+    assert(dirty);
+    r->dirty = dirty;
+    r->dirty_capacity = capacity;
+  }
+  c->dirty = true;
+  r->dirty[r->dirty_count++] = c->index;
+}
+
+cyc_close_reason cyc_reason_of(int error) {
+  switch (error) {
+    case ECONNRESET:
+    case EPIPE:
+    case ECONNABORTED:
+      return CYC_CLOSE_RESET;
+    case ECONNREFUSED:
+      return CYC_CLOSE_REFUSED;
+    case ETIMEDOUT:
+      return CYC_CLOSE_TIMED_OUT;
+    default:
+      return CYC_CLOSE_FAILED;
+  }
+}
+
+// ---------------------------------------------------------------------------------------- turns
+
+// Serves everything that is due; false when that was not possible yet. What meets a full submission queue stays on its list, in order.
+// Serving one connection may put it (an abort) on the list again: `dirty` is cleared before.
+static bool serve(cyc_reactor *r) {
+  cyc_driver_lend(r);
+  if (!cyc_starved_serve(r) || !cyc_listeners_serve(r) || !cyc_files_serve(r)) return false;
+  uint32_t done = 0;
+  for (; done < r->dirty_count; done++) {
+    cyc_connection *c = &r->connections[r->dirty[done]];
+    assert(c->dirty);
+    c->dirty = false;
+    if (!cyc_connection_serve(r, c)) {
+      c->dirty = true;
+      break;
+    }
+  }
+  r->dirty_count -= done;
+  memmove(r->dirty, r->dirty + done, r->dirty_count * sizeof *r->dirty);
+  return r->dirty_count == 0;
+}
+
+int cyc_reactor_turn(cyc_reactor *r, bool park, const cyc_event **events) {
+  assert(r->enabled && !r->current.block);
+  r->event_count = 0;
+  r->statistics.turns++;
+  for (;;) {
+    bool is_served = serve(r);
+    bool may_wait = park && is_served && r->event_count == 0;
+    uint64_t wait = may_wait ? cyc_timers_wait(r) : 0;
+    int result = cyc_driver_wait(r, wait < WAIT_MAX_NS ? wait : WAIT_MAX_NS);
+    if (result < 0) return result;
+    r->now = clock_ns();
+    cyc_timers_expire(r);
+    if (r->event_count > 0 || !park) break;
+  }
+  *events = r->events;
+  return (int)r->event_count;
+}
+
+void cyc_reactor_close_all(cyc_reactor *r, bool flush) {
+  for (uint32_t i = 0; i < r->listener_capacity; i++) {
+    cyc_listener *l = &r->listeners[i];
+    if (l->used) cyc_listener_close(r, cyc_id_make(l->index, l->generation));
+  }
+  for (uint32_t i = 0; i < r->connections_touched; i++) {
+    cyc_connection *c = &r->connections[i];
+    if (c->state != CYC_FREE) cyc_connection_close(r, cyc_connection_id(c), flush, CYC_CLOSE_LOCAL);
+  }
+}
+
+// ----------------------------------------------------------------------------------- questions
+
+cyc_reactor_statistics cyc_reactor_report(const cyc_reactor *r) { return r->statistics; }
+uint64_t cyc_reactor_now(const cyc_reactor *r) { return r->now; }
+uint32_t cyc_reactor_flags(const cyc_reactor *r) { return cyc_driver_flags(r->driver); }
+int cyc_reactor_waker(const cyc_reactor *r) { return r->waker; }
+
+void cyc_waker_wake(int waker) {
+  uint64_t one = 1;
+  // Fails only when the counter is full, and then the reactor is being woken already.
+  ssize_t written = write(waker, &one, sizeof one);
+  (void)written;
+}
+
+void cyc_thread_name(const char *name) { prctl(PR_SET_NAME, name); }

@@ -17,3 +17,8 @@ public struct NodeID: RawRepresentable, Hashable, Comparable, Sendable, CustomSt
   /// The number in decimal.
   public var description: String { String(rawValue) }
 }
+
+extension NodeID: ExpressibleByIntegerLiteral {
+  /// Names the node of a literal: `let peers: [NodeID: SocketAddress] = [1: …, 2: …]`.
+  @inlinable public init(integerLiteral value: UInt32) { self.init(rawValue: value) }
+}

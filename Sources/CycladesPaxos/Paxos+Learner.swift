@@ -5,8 +5,11 @@ struct Fetch {
   /// The last slot it needs; the fetch is over when that one is decided.
   var through: Slot = 0
   var source: NodeID?
-  /// When to ask again.
+  /// When to ask again, and how often that brought nothing.
   var retryAt: UInt64 = 0
+  var misses = 0
+  /// What was decided here at the time.
+  var commit: Slot = 0
   /// Whether the disk was too slow for what came, so that it must be asked for again.
   var isHeld = false
 }
@@ -53,16 +56,30 @@ extension Paxos {
 
   /// Asks a peer for the entries that are missing here, unless that was done a moment ago: while
   /// they stream in, every message shows that some are still missing.
+  ///
+  /// When nothing came of it the others are asked in turn: a leader may be heard that cannot hear.
   mutating func fetch(from: Slot, through end: Slot, of source: NodeID) {
-    if commit >= fetching.through { fetching.retryAt = 0 }
+    if commit >= fetching.through { fetching = Fetch() }
     fetching.through = max(fetching.through, end)
     guard now >= fetching.retryAt else { return }
-    ask(source, from: from)
+    let hasMissed = fetching.source != nil && fetching.commit == commit
+    let misses = hasMissed ? fetching.misses + 1 : 0
+    ask(misses == 0 ? source : other(than: source, turn: misses), from: from)
+    fetching.misses = misses
+  }
+
+  private func other(than source: NodeID, turn: Int) -> NodeID {
+    let members = configuration.members
+    let place = members.firstIndex(of: source)! + turn
+    let member = members[place % members.count]
+    return member == configuration.node ? members[(place + 1) % members.count] : member
   }
 
   private mutating func ask(_ source: NodeID, from: Slot) {
     fetching.source = source
     fetching.retryAt = now + configuration.timing.heartbeat
+    fetching.commit = commit
+    fetching.misses = 0
     fetching.isHeld = false
     send(.fetch(from: from), to: source, after: promiseToken)
   }

@@ -101,8 +101,9 @@ typedef enum cyc_event_kind {
   CYC_EVENT_FRAMES,        ///< framed input: frames_next until it returns 0
   CYC_EVENT_INPUT_ENDED,   ///< the peer finished sending
   CYC_EVENT_DRAINED,       ///< the send queue fell to the low watermark
-  CYC_EVENT_CLOSED,        ///< last event of a connection; reason and error say why
-  CYC_EVENT_FILE,          ///< a file operation ended; error = bytes written or -errno
+  CYC_EVENT_CLOSED,        ///< last event of a connection; reason and result say why
+  CYC_EVENT_LISTENER_CLOSED,  ///< last event of a listener
+  CYC_EVENT_FILE,          ///< a file operation ended; user = the operation's
   CYC_EVENT_TIMER,         ///< id = the timer
   CYC_EVENT_WAKE,          ///< cyc_waker_wake was called
 } cyc_event_kind;
@@ -126,7 +127,7 @@ typedef struct cyc_event {
   cyc_block *block;
   uint32_t offset;
   uint32_t length;
-  int32_t error;
+  int64_t result;  ///< FILE: bytes or -errno; CLOSED: errno behind the reason
   uint16_t kind;
   uint16_t reason;
 } cyc_event;
@@ -150,7 +151,7 @@ typedef struct cyc_listen_options {
 int cyc_listener_open(cyc_reactor *reactor, const cyc_listen_options *options, uint64_t *id,
                       cyc_address *bound);
 
-/// Stops accepting; accepted connections stay.
+/// Stops accepting; accepted connections stay. LISTENER_CLOSED follows.
 void cyc_listener_close(cyc_reactor *reactor, uint64_t id);
 
 typedef struct cyc_connect_options {

@@ -92,3 +92,20 @@ extension Bytes {
     unsafe header.store(exclusiveStart + WireHeader.byteCount)
   }
 }
+
+extension Reactor {
+  /// Queues a frame of a header and a copied body, built in the send queue itself.
+  func send(_ connection: ConnectionID, _ header: inout WireHeader, _ body: RawSpan) {
+    precondition(header.bodyByteCount == body.byteCount)
+    var sealed = header
+    unsafe writeUnsafe(connection, atMost: header.frameByteCount) { target in
+      unsafe body.withUnsafeBytes { bytes in
+        guard let source = bytes.baseAddress else { return }
+        unsafe (target + WireHeader.byteCount).copyMemory(from: source, byteCount: bytes.count)
+      }
+      unsafe sealed.seal(target)
+      return sealed.frameByteCount
+    }
+    header = sealed
+  }
+}

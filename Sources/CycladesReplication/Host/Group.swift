@@ -10,6 +10,7 @@ protocol GroupHost: AnyObject {
   var log: Log { get }
   var logger: Logger { get }
   func send(_ frame: Bytes, to peer: NodeID)
+  func send(_ header: inout WireHeader, _ body: RawSpan, to peer: NodeID)
   func answer(_ reply: Answer, to origin: NodeID, group: Int)
   func leaderChanged(_ group: Int)
 }
@@ -244,22 +245,15 @@ final class Group<Machine: StateMachine> {
       else { return }
       buffer.appendZeros(WireHeader.byteCount)
       for frame in frames { buffer.append(frame.span) }
-      send(buffer.freeze(), message, to: peer)
+      let all = buffer.freeze()
+      var header = WireHeader(
+        message, cluster: host.cluster, group: id, sender: host.node, bodyByteCount: size)
+      all.seal(&header)
+      host.send(all, to: peer)
     default:
-      guard var buffer = try? Buffer(minimumCapacity: WireHeader.byteCount, in: host.pool) else {
-        return
-      }
-      buffer.appendZeros(WireHeader.byteCount)
-      send(buffer.freeze(), message, to: peer)
+      var header = WireHeader(message, cluster: host.cluster, group: id, sender: host.node)
+      host.send(&header, RawSpan(), to: peer)
     }
-  }
-
-  private func send(_ frame: Bytes, _ message: Message, to peer: NodeID) {
-    var header = WireHeader(
-      message, cluster: host.cluster, group: id, sender: host.node,
-      bodyByteCount: frame.byteCount - WireHeader.byteCount)
-    frame.seal(&header)
-    host.send(frame, to: peer)
   }
 
   private func provide(_ peer: NodeID, _ from: Slot, _ through: Slot) {

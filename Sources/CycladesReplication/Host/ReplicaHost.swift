@@ -118,13 +118,13 @@ public final class ReplicaHost<Machine: StateMachine> {
     for link in links.values { link.stop() }
     for courier in couriers { courier.stop() }
     deliverRefusals()
+    storage.stop()
   }
 
   private func tick() {
     if isStopping { return }
-    let now = reactor.now.nanoseconds
     for replica in replicas { replica?.step(.tick(now: now)) }
-    for courier in couriers where !courier.isIdle { courier.expire(now: now) }
+    for courier in couriers where !courier.isIdle { courier.expire() }
     reactor.schedule(after: Self.tickInterval) { [weak self] in self?.tick() }
   }
 
@@ -266,12 +266,11 @@ extension ReplicaHost: TurnObserver {
   /// Sends what was submitted, proposes what came in, and starts the log's write.
   public func turnEnding() {
     if isStopping { return }
-    let now = reactor.now.nanoseconds
     // Answers given here may make callers submit more; a few rounds spare that a turn's delay.
     for _ in 0..<4 {
       hasNewWork = false
       deliverRefusals()
-      for courier in couriers where !courier.isIdle { courier.dispatch(now: now) }
+      for courier in couriers where !courier.isIdle { courier.dispatch() }
       for replica in replicas { replica?.turnEnding() }
       if !hasNewWork { break }
     }
@@ -297,9 +296,14 @@ extension ReplicaHost: LogOwner {
 extension ReplicaHost: GroupHost {
   var node: NodeID { configuration.node }
   var pool: BufferPool { reactor.pool }
+  var now: UInt64 { reactor.now.nanoseconds }
   var log: Log { storage }
 
   func send(_ frame: Bytes, to peer: NodeID) { links[peer]?.send(frame) }
+
+  func send(_ header: inout WireHeader, _ body: RawSpan, to peer: NodeID) {
+    links[peer]?.send(&header, body)
+  }
 
   func leaderChanged(_ group: Int) { delegate?.leadershipChanged(UInt32(group)) }
 }
@@ -344,13 +348,13 @@ extension ReplicaHost: CourierHost {
 // MARK: - Peers
 
 extension ReplicaHost: PeerHost {
-  func hello() -> Bytes? {
+  func sendHello(_ connection: ConnectionID) {
     var header = WireHeader(
       kind: .hello, cluster: cluster, group: 0, sender: node, bodyByteCount: announcement.count)
     header.token = folder.identity.incarnation
     header.extra = folder.identity.placement
     let body = announcement
-    return Frames.make(&header, body: body.rawSpan, pool)
+    reactor.send(connection, &header, body.rawSpan)
   }
 
   func recognise(_ frame: Bytes) -> Result<NodeID, PeerRefusal> {

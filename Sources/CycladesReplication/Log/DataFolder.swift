@@ -71,8 +71,8 @@ final class DataFolder {
   let path: String
   private(set) var identity: Identity
   /// Of the folder itself, to make the names in it durable.
-  let descriptor: Int32
-  private let lock: Int32
+  private(set) var descriptor: Int32
+  private var lock: Int32
 
   /// Opens the folder of `configuration`, or makes it when it is missing or empty.
   ///
@@ -114,9 +114,15 @@ final class DataFolder {
     }
   }
 
-  deinit {
+  deinit { close() }
+
+  /// Lets another process have the folder.
+  func close() {
+    if lock < 0 { return }
     Files.close(descriptor)
     Files.close(lock)
+    descriptor = -1
+    lock = -1
   }
 
   /// Remembers which folder `peer` uses, durably, before anything it says is counted.

@@ -79,6 +79,7 @@ final class Log: FileCompletion {
   private var writing = false
   private var zeroing = false
   private var failed = false
+  private var isStopping = false
 
   /// Goes on behind what `recovered` found.
   init(
@@ -119,7 +120,7 @@ final class Log: FileCompletion {
 
   /// Starts writing what was gathered, unless a write is under way.
   func flush() {
-    if writing || failed || gathered.isEmpty { return }
+    if writing || failed || isStopping || gathered.isEmpty { return }
     guard let segment = segments.last, head < segmentBytes else { return openSegment() }
     let (count, byteCount) = measure()
     // Zeros on their way to the disk must not land on records: wait for them.
@@ -203,6 +204,7 @@ final class Log: FileCompletion {
 
   /// A reactor's file operation ended.
   func completed(_ token: UInt64, result: Int) {
+    defer { if isStopping { closeWhenIdle() } }
     switch token {
     case Token.write: wrote(result)
     case Token.zeros: zerosWritten(result)
@@ -261,10 +263,17 @@ final class Log: FileCompletion {
     owner.logFailed(error)
   }
 
-  /// Closes the files; nothing may be in flight any more.
-  func close() {
+  /// Writes nothing more, and lets go of the folder when what is under way has ended.
+  func stop() {
+    isStopping = true
+    closeWhenIdle()
+  }
+
+  private func closeWhenIdle() {
+    if writing || zeroing { return }
     for segment in segments { Files.close(segment.descriptor) }
     segments.removeAll()
+    folder.close()
   }
 }
 
@@ -289,7 +298,7 @@ extension Log {
   }
 
   private func zeroAhead(_ segment: LogSegment) {
-    if zeroing || failed || zeroedThrough >= segmentBytes { return }
+    if zeroing || failed || isStopping || zeroedThrough >= segmentBytes { return }
     if zeroedThrough - head >= Log.zeroChunk / 2 { return }
     zeroing = true
     reactor.write(

@@ -221,8 +221,8 @@ struct LogRecovery {
     while offset < size {
       let count = min(1 << 20, size - offset)
       let bytes = try Files.read(segment.descriptor, segment.path, at: offset, count: count)
-      if let last = bytes.lastIndex(where: { $0 != 0 }) {
-        result.tornBytes += last + 1
+      if !Files.areZero(bytes) {
+        result.tornBytes += bytes.lastIndex { $0 != 0 }! + 1
         wiped = true
         let zeros = [UInt8](repeating: 0, count: count)
         let wrote = unsafe pwrite(segment.descriptor, zeros, count, off_t(offset))

@@ -11,18 +11,6 @@ enum Frames {
     case turnedAway = 4
   }
 
-  /// A frame of a header and a copied body; `nil` when memory is short.
-  static func make(_ header: inout WireHeader, body: RawSpan, _ pool: BufferPool) -> Bytes? {
-    guard var buffer = try? Buffer(minimumCapacity: header.frameByteCount, in: pool) else {
-      return nil
-    }
-    buffer.appendZeros(WireHeader.byteCount)
-    buffer.append(body)
-    let frame = buffer.freeze()
-    frame.seal(&header)
-    return frame
-  }
-
   /// The entries that a frame of the protocol carries: itself, or those in its body. `nil` when they
   /// are not what the header says.
   static func entries(_ frame: Bytes, _ header: WireHeader, cluster: UInt64) -> [Entry]? {
@@ -52,29 +40,26 @@ extension ReplicaHost {
       deliver(answer, group)
       return
     }
-    var frame: Bytes?
     switch answer {
     case .replies(let session, let sequence, let bytes):
       var header = replyHeader(.replies, group, bytes.count)
       header.extra = session
       header.token = sequence
-      frame = Frames.make(&header, body: bytes.rawSpan, pool)
+      send(&header, bytes.rawSpan, to: origin)
     case .early(let session, let expected):
       var header = replyHeader(.early, group, 0)
       header.extra = session
       header.token = expected
-      frame = Frames.make(&header, body: RawSpan(), pool)
+      send(&header, RawSpan(), to: origin)
     case .answers(let id, let bytes):
       var header = replyHeader(.answers, group, bytes.count)
       header.token = id
-      frame = Frames.make(&header, body: bytes.rawSpan, pool)
+      send(&header, bytes.rawSpan, to: origin)
     case .turnedAway(let leader):
       var header = replyHeader(.turnedAway, group, 0)
       header.ballot = Ballot(round: 0, node: leader ?? NodeID(rawValue: 0))
-      frame = Frames.make(&header, body: RawSpan(), pool)
+      send(&header, RawSpan(), to: origin)
     }
-    // Without memory for it the answer is lost, like on the network: the origin asks again.
-    if let frame { send(frame, to: origin) }
   }
 
   private func replyHeader(_ kind: Frames.ReplyKind, _ group: Int, _ size: Int) -> WireHeader {

@@ -7,7 +7,7 @@ protocol PeerHost: AnyObject {
   var reactor: Reactor { get }
   var logger: Logger { get }
   /// This node's introduction, the first frame on every connection in both directions.
-  func hello() -> Bytes?
+  func sendHello(_ connection: ConnectionID)
   /// Judges a first frame: who it is from, or why it is refused.
   func recognise(_ frame: Bytes) -> Result<NodeID, PeerRefusal>
   func opened(_ peer: NodeID)
@@ -63,11 +63,21 @@ final class PeerLink: Endpoint {
       to: address, mode: mode, timeout: .seconds(2), endpoint: self)
   }
 
+  /// Sends a frame that is complete, by reference.
   func send(_ frame: Bytes) {
+    if let connection = open() { host.reactor.send(connection, frame) }
+  }
+
+  /// Sends a frame of a header and a body that is copied, both straight into the send queue.
+  func send(_ header: inout WireHeader, _ body: RawSpan) {
+    if let connection = open() { host.reactor.send(connection, &header, body) }
+  }
+
+  private func open() -> ConnectionID? {
     guard isReady, let connection, host.reactor.queuedBytes(connection) < PeerLink.queueMax else {
-      return
+      return nil
     }
-    host.reactor.send(connection, frame)
+    return connection
   }
 
   func stop() {
@@ -77,8 +87,7 @@ final class PeerLink: Endpoint {
   }
 
   func opened(_ connection: ConnectionID) {
-    guard let hello = host.hello() else { return host.reactor.close(connection, flush: false) }
-    host.reactor.send(connection, hello)
+    host.sendHello(connection)
   }
 
   func received(_ connection: ConnectionID, frame: Bytes) {
@@ -157,11 +166,8 @@ final class PeerListener: Endpoint {
     }
     switch host.recognise(frame) {
     case .success(let peer):
-      guard let hello = host.hello() else {
-        return host.reactor.close(connection, flush: false)
-      }
       peers[connection] = peer
-      host.reactor.send(connection, hello)
+      host.sendHello(connection)
     case .failure(let refusal):
       host.logger.warning(
         "connection refused",
@@ -170,7 +176,7 @@ final class PeerListener: Endpoint {
           "reason": "\(refusal.reason)",
         ])
       // Say who is here before closing: the other side then knows why, too.
-      if let hello = host.hello() { host.reactor.send(connection, hello) }
+      host.sendHello(connection)
       host.reactor.close(connection, flush: true)
     }
   }

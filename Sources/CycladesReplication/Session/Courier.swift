@@ -14,6 +14,8 @@ enum Route: Equatable {
 /// What a courier needs of its host.
 protocol CourierHost: AnyObject {
   var pool: BufferPool { get }
+  /// Nanoseconds of a clock that never goes back.
+  var now: UInt64 { get }
   func route(to group: Int) -> Route
   /// Hands a request to this node's own replica; false when it does not lead.
   func lead(_ request: WriteRequest, group: Int) -> Bool
@@ -98,7 +100,6 @@ final class Courier {
   private var openWriteContexts: [RequestContext] = []
   private var openRead: RequestBuilder?
   private var openReadContexts: [RequestContext] = []
-  private var now: UInt64 = 0
 
   private var waiting: [WriteRequest] = []
   private var inFlight: [WriteRequest] = []
@@ -182,7 +183,7 @@ final class Courier {
     let frame = unsafe builder.finish {
       unsafe header.store($0 + WireHeader.byteCount)
     }
-    waiting.append(WriteRequest(frame, count, contexts, submittedAt: now))
+    waiting.append(WriteRequest(frame, count, contexts, submittedAt: host.now))
   }
 
   private func sealReads() {
@@ -191,17 +192,16 @@ final class Courier {
     let count = builder.count
     openReadContexts = []
     let frame = unsafe builder.finish { _ in }
-    reads.append(ReadRequest(frame, count, contexts, id: nextReadID, submittedAt: now))
+    reads.append(ReadRequest(frame, count, contexts, id: nextReadID, submittedAt: host.now))
     nextReadID += 1
   }
 
   /// Sends what can be sent; called at the end of every turn in which anything may have changed.
-  func dispatch(now: UInt64) {
-    self.now = now
+  func dispatch() {
     if !openWriteContexts.isEmpty { sealWrites() }
     if !openReadContexts.isEmpty { sealReads() }
     let route = host.route(to: group)
-    if route == .nowhere || now < heldBackUntil { return }
+    if route == .nowhere || host.now < heldBackUntil { return }
     resend(route)
     while !waiting.isEmpty && inFlight.count < limits.requestsInFlightMax {
       let request = waiting[0]
@@ -211,7 +211,7 @@ final class Courier {
       waiting.removeFirst()
       inFlight.append(request)
     }
-    for read in reads where read.sentTo != route || now &- read.sentAt > Courier.resendAfter {
+    for read in reads where read.sentTo != route || host.now &- read.sentAt > Courier.resendAfter {
       guard hand(over: read, to: route) else { break }
     }
   }
@@ -219,7 +219,7 @@ final class Courier {
   /// Sends everything in flight again, in order, when the leader changed or an answer is overdue.
   private func resend(_ route: Route) {
     guard let first = inFlight.first else { return }
-    let overdue = now &- first.sentAt > Courier.resendAfter
+    let overdue = host.now &- first.sentAt > Courier.resendAfter
     if !overdue && inFlight.allSatisfy({ $0.sentTo == route }) { return }
     for request in inFlight {
       guard hand(over: request, to: route) else { return }
@@ -246,7 +246,7 @@ final class Courier {
     }
     request.hasLeft = true
     request.sentTo = route
-    request.sentAt = now
+    request.sentAt = host.now
     return true
   }
 
@@ -262,7 +262,7 @@ final class Courier {
     }
     read.hasLeft = true
     read.sentTo = route
-    read.sentAt = now
+    read.sentAt = host.now
     return true
   }
 
@@ -318,7 +318,7 @@ extension Courier {
 
   /// The one that was asked does not lead: ask again, in order, when there is a better idea.
   func turnedAway() {
-    heldBackUntil = now &+ Courier.holdBack
+    heldBackUntil = host.now &+ Courier.holdBack
     for request in inFlight { request.sentTo = .nowhere }
     for read in reads { read.sentTo = .nowhere }
   }
@@ -345,8 +345,8 @@ extension Courier {
   }
 
   /// Answers those who have waited long enough.
-  func expire(now: UInt64) {
-    self.now = now
+  func expire() {
+    let now = host.now
     let patience = limits.patienceNanoseconds
     for request in inFlight where now &- request.submittedAt > patience { abandon(request) }
     while let request = waiting.first, now &- request.submittedAt > patience {

@@ -44,6 +44,7 @@
     return unsafe body(&handler.pointee, &io)
   }
 
+  /// Makes the connection's handler.
   public func opened(_ connection: ConnectionID) {
     let (index, bit) = connection.slot.quotientAndRemainder(dividingBy: Self.chunkSize)
     while unsafe chunks.count <= index { unsafe chunks.append(nil) }
@@ -55,20 +56,25 @@
     call(connection) { $0.opened(&$1) }
   }
 
+  /// Passes input to the connection's handler.
   public func received(_ connection: ConnectionID, _ bytes: RawSpan) -> Progress {
     call(connection) { $0.received(bytes, &$1) } ?? Progress(consumed: bytes.byteCount)
   }
 
+  /// Passes a frame to the connection's handler.
   public func received(_ connection: ConnectionID, frame: Bytes) {
     call(connection) { $0.received(frame: frame, &$1) }
   }
 
+  /// Asks the connection's handler.
   public func inputEnded(_ connection: ConnectionID) -> InputEnd {
     call(connection) { $0.inputEnded(&$1) } ?? .close
   }
 
+  /// Tells the connection's handler.
   public func drained(_ connection: ConnectionID) { call(connection) { $0.drained(&$1) } }
 
+  /// Tells the connection's handler and destroys it.
   public func closed(_ connection: ConnectionID, _ reason: CloseReason) {
     guard let handler = unsafe handler(connection) else { return }
     unsafe handler.pointee.closed(reason)

@@ -124,6 +124,8 @@ public final class Reactor {
       case CYC_EVENT_CLOSED:
         endpoints[event.user].closed(event.connection, event.reason)
         endpoints.release(event.user)
+      case CYC_EVENT_LISTENER_CLOSED:
+        endpoints.release(event.user)
       case CYC_EVENT_FILE:
         let (completion, token) = files.remove(event.user)
         completion.completed(token, result: event.result)
@@ -161,17 +163,14 @@ public final class Reactor {
       let (id, bound) = try core.listen(
         on: address, backlog: backlog, reusePort: reusePort, frameMaximum: mode.frameMaximum,
         user: user)
-      return Listener(reactor: self, id: id, user: user, address: bound)
+      return Listener(reactor: self, id: id, address: bound)
     } catch {
       endpoints.release(user)
       throw error
     }
   }
 
-  func close(_ listener: Listener) {
-    core.closeListener(listener.id)
-    endpoints.release(listener.user)
-  }
+  func close(_ listener: Listener) { core.closeListener(listener.id) }
 
   /// Starts to connect; `endpoint` hears `opened`, or `closed` with the reason.
   public func connect(
@@ -299,14 +298,12 @@ public final class Listener {
   private unowned let reactor: Reactor
   private var isOpen = true
   let id: UInt64
-  let user: UInt64
   /// The address it is bound to, with the port that the system chose for 0.
   public let address: SocketAddress
 
-  init(reactor: Reactor, id: UInt64, user: UInt64, address: SocketAddress) {
+  init(reactor: Reactor, id: UInt64, address: SocketAddress) {
     self.reactor = reactor
     self.id = id
-    self.user = user
     self.address = address
   }
 

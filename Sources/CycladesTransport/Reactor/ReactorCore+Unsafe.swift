@@ -79,9 +79,9 @@ internal import CCycladesReactor
     var connection: ConnectionID { ConnectionID(rawValue: id) }
     var id: UInt64 { unsafe raw.pointee.id }
     var user: UInt64 { unsafe raw.pointee.user }
-    var result: Int { unsafe Int(raw.pointee.error) }
+    var result: Int { unsafe Int(raw.pointee.result) }
     var reason: CloseReason {
-      unsafe CloseReason(code: raw.pointee.reason, errno: raw.pointee.error)
+      unsafe CloseReason(code: raw.pointee.reason, errno: Int32(raw.pointee.result))
     }
   }
 

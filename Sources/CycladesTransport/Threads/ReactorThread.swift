@@ -5,7 +5,7 @@ import Synchronization
 public final class ReactorThread: Sendable {
   private enum Phase {
     case running(waiters: [CheckedContinuation<Void, Never>])
-    case ended(failure: (any Error)?)
+    case ended(failure: (any Error)?, statistics: ReactorStatistics)
   }
   private let phase = Mutex(Phase.running(waiters: []))
   private let ended = Latch()
@@ -56,7 +56,7 @@ public final class ReactorThread: Sendable {
     }
     let waiters = phase.withLock { phase in
       guard case .running(let waiters) = phase else { return [CheckedContinuation<Void, Never>]() }
-      phase = .ended(failure: failure)
+      phase = .ended(failure: failure, statistics: reactor.statistics)
       return waiters
     }
     ended.open()
@@ -84,8 +84,16 @@ public final class ReactorThread: Sendable {
   /// What ended the reactor, when it was not `stop`.
   public var failure: (any Error)? {
     phase.withLock { phase in
-      guard case .ended(let failure) = phase else { return nil }
+      guard case .ended(let failure, _) = phase else { return nil }
       return failure
+    }
+  }
+
+  /// What the reactor did, once it has stopped; its gauges are zero when nothing leaked.
+  public var finalStatistics: ReactorStatistics? {
+    phase.withLock { phase in
+      guard case .ended(_, let statistics) = phase else { return nil }
+      return statistics
     }
   }
 }

@@ -1,0 +1,304 @@
+// Connection slots, and how connections begin and end.
+//
+// Teardown never closes a descriptor that the kernel still works on: an armed multishot receive
+// keeps the socket alive after close(), while the descriptor's number is given to the next accept.
+// So CLOSING means: cancel by operation, shut the socket down, wait until `operations` is 0, only
+// then close it, tell the caller, and pass the slot on under the next generation.
+//
+// A flushing close sends what is queued, then our end of stream, and goes on discarding input until
+// the peer's end arrives: closing with unread input would make the kernel reset the connection, and
+// the peer could lose the last reply.
+
+#include "driver.h"
+
+#include <netinet/tcp.h>
+#include <sys/mman.h>
+
+enum {
+  KEEPALIVE_IDLE_S = 30,
+  KEEPALIVE_INTERVAL_S = 10,
+  KEEPALIVE_PROBES = 3,
+  UNACKNOWLEDGED_MS = 60000,
+};
+
+cyc_event *cyc_emit_for(cyc_reactor *r, cyc_event_kind kind, const cyc_connection *c) {
+  cyc_event *event = cyc_emit(r, kind);
+  event->id = cyc_connection_id(c);
+  event->user = c->user;
+  return event;
+}
+
+// Accepted sockets inherit these from their listener. TCP_USER_TIMEOUT bounds how long sent bytes
+// may stay unacknowledged, keepalive notices a peer that vanished while idle.
+void cyc_set_socket_options(int fd) {
+  int on = 1, idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S, probes = KEEPALIVE_PROBES;
+  unsigned unacknowledged = UNACKNOWLEDGED_MS;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof unacknowledged);
+}
+
+// ------------------------------------------------------------------------------------- slots
+
+cyc_connection *cyc_connection_take(cyc_reactor *r, int fd, cyc_state state, uint32_t frame_max,
+                                    uint64_t user) {
+  cyc_connection *c = r->free_connections;
+  uint32_t generation;
+  if (c) {
+    r->free_connections = c->next_free;
+    generation = c->generation;
+  } else {
+    if (r->connections_touched == r->connection_slots) return NULL;
+    c = &r->connections[r->connections_touched++];
+    generation = 1;
+  }
+  assert(c->state == CYC_FREE);
+  uint32_t index = (uint32_t)(c - r->connections);
+  *c = (cyc_connection){.index = index,
+                        .generation = generation,
+                        .user = user,
+                        .fd = fd,
+                        .state = (uint8_t)state,
+                        .frame_max = frame_max};
+  r->statistics.connections++;
+  return c;
+}
+
+// Gives back what a connection holds, once the kernel holds nothing of it.
+void cyc_connection_release(cyc_connection *c) {
+  assert(c->operations == 0);
+  if (c->fd >= 0) close(c->fd);
+  free(c->peer);
+  cyc_send_discard(c);
+  free(c->queue);
+  if (c->input) cyc_block_release(c->input);
+}
+
+static void finish(cyc_reactor *r, cyc_connection *c) {
+  assert(c->state == CYC_CLOSING && !c->dirty);
+  if (c->starved) cyc_starved_remove(r, c);
+  if (c->timer) cyc_timer_cancel(r, c->timer);
+  cyc_connection_release(c);
+
+  cyc_event *event = cyc_emit_for(r, CYC_EVENT_CLOSED, c);
+  event->reason = c->reason;
+  event->result = c->error;
+
+  if (c->accepted) r->accepted_alive--;
+  r->statistics.connections--;
+  r->statistics.closes++;
+  uint32_t index = c->index;
+  uint32_t generation = c->generation + 1 == 0 ? 1 : c->generation + 1;
+  *c = (cyc_connection){.index = index, .generation = generation, .fd = -1};
+  c->next_free = r->free_connections;
+  r->free_connections = c;
+}
+
+// ------------------------------------------------------------------------------------ serving
+
+static bool serve_closing(cyc_reactor *r, cyc_connection *c) {
+  if (!c->torn_down) {
+    if (c->connecting && !cyc_driver_cancel_connect(r, c)) return false;
+    if (c->receiving && !c->receive_cancelled) {
+      if (!cyc_driver_cancel_receive(r, c)) return false;
+      c->receive_cancelled = true;
+    }
+    if (c->fd >= 0) shutdown(c->fd, SHUT_RDWR);
+    c->torn_down = true;
+  }
+  if (c->operations == 0) finish(r, c);
+  return true;
+}
+
+static bool serve_input(cyc_reactor *r, cyc_connection *c) {
+  return c->frame_max ? cyc_frames_serve(r, c) : cyc_stream_serve(r, c);
+}
+
+static bool serve_flushing(cyc_reactor *r, cyc_connection *c) {
+  if (!cyc_send_serve(r, c)) return false;
+  if (c->queue_count == 0 && !c->sending) {
+    if (!c->output_over) {
+      shutdown(c->fd, SHUT_WR);
+      c->output_over = true;
+    }
+    if (c->input_over) {
+      c->state = CYC_CLOSING;
+      return serve_closing(r, c);
+    }
+  }
+  return serve_input(r, c);
+}
+
+// The end of input is told after everything before it was shown, and not while paused.
+static bool serve_open(cyc_reactor *r, cyc_connection *c) {
+  if (c->offer_again && !c->paused) {
+    c->offer_again = false;
+    if (c->input && c->input_end > c->input_start) {
+      cyc_emit_for(r, c->frame_max ? CYC_EVENT_FRAMES : CYC_EVENT_READABLE, c);
+    }
+  }
+  if (c->input_over && !c->input_over_told && !c->paused) {
+    c->input_over_told = true;
+    cyc_emit_for(r, CYC_EVENT_INPUT_ENDED, c);
+  }
+  return cyc_send_serve(r, c) && serve_input(r, c);
+}
+
+// Starts what the state calls for. False when the kernel's queue is full: come again.
+bool cyc_connection_serve(cyc_reactor *r, cyc_connection *c) {
+  switch ((cyc_state)c->state) {
+    case CYC_CONNECTING:
+      return c->connecting || cyc_driver_connect(r, c);
+    case CYC_OPEN:
+      return serve_open(r, c);
+    case CYC_FLUSHING:
+      return serve_flushing(r, c);
+    case CYC_CLOSING:
+      return serve_closing(r, c);
+    case CYC_FREE:
+      break;
+  }
+  return true;
+}
+
+// ----------------------------------------------------------------------------------- connecting
+
+static int open_socket(const cyc_address *address) {
+  int fd = socket(address->ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  cyc_set_socket_options(fd);
+  return fd;
+}
+
+uint64_t cyc_connection_connect(cyc_reactor *r, const cyc_connect_options *o) {
+  int fd = r->shut ? -ESHUTDOWN : open_socket(&o->address);
+  cyc_connection *c = cyc_connection_take(r, fd, CYC_CONNECTING, o->frame_max, o->user);
+  if (!c) {
+    if (fd >= 0) close(fd);
+    return 0;
+  }
+  r->statistics.connects++;
+  c->peer = malloc(sizeof *c->peer);
+  if (c->peer) cyc_address_store(&o->address, c->peer);
+  if (fd < 0 || !c->peer) {
+    cyc_connection_abort(r, c, CYC_CLOSE_FAILED, fd < 0 ? -fd : ENOMEM);
+  } else {
+    uint64_t deadline = r->now + o->timeout_ns;
+    c->timer = cyc_timers_add(r, deadline, CYC_TIMER_CONNECTION, cyc_connection_id(c));
+    cyc_mark_dirty(r, c);
+  }
+  return cyc_connection_id(c);
+}
+
+// TCP lets a socket connect to itself when it draws, as its own, the very port it connects to: a
+// client that keeps trying a dead server on this machine would one day talk to itself.
+static bool is_connected_to_itself(int fd) {
+  struct sockaddr_storage own = {0}, peer = {0};
+  socklen_t own_size = sizeof own, peer_size = sizeof peer;
+  if (getsockname(fd, (struct sockaddr *)&own, &own_size) != 0) return false;
+  if (getpeername(fd, (struct sockaddr *)&peer, &peer_size) != 0) return false;
+  return own_size == peer_size && memcmp(&own, &peer, own_size) == 0;
+}
+
+void cyc_connection_on_connect(cyc_reactor *r, cyc_connection *c, int result) {
+  c->connecting = false;
+  free(c->peer);
+  c->peer = NULL;
+  cyc_mark_dirty(r, c);
+  if (c->state != CYC_CONNECTING) return;
+  if (result == 0 && is_connected_to_itself(c->fd)) result = -ECONNREFUSED;
+  if (result < 0) {
+    cyc_connection_abort(r, c, cyc_reason_of(-result), -result);
+    return;
+  }
+  if (c->timer) cyc_timer_cancel(r, c->timer);
+  c->timer = 0;
+  c->state = CYC_OPEN;
+  cyc_emit_for(r, CYC_EVENT_CONNECTED, c);
+}
+
+void cyc_connection_on_cancel(cyc_reactor *r, cyc_connection *c) {
+  // What was cancelled reports for itself; this only counts the operation down.
+  cyc_mark_dirty(r, c);
+}
+
+// -------------------------------------------------------------------------------------- ending
+
+void cyc_connection_abort(cyc_reactor *r, cyc_connection *c, cyc_close_reason reason, int error) {
+  if (c->state == CYC_CLOSING || c->state == CYC_FREE) return;
+  if (c->state != CYC_FLUSHING) {
+    c->reason = (uint8_t)reason;
+    c->error = error;
+  }
+  if (reason == CYC_CLOSE_SEND_OVERFLOW || reason == CYC_CLOSE_INPUT_OVERFLOW) {
+    r->statistics.overflowed++;
+  }
+  c->state = CYC_CLOSING;
+  cyc_mark_dirty(r, c);
+}
+
+void cyc_connection_close(cyc_reactor *r, uint64_t id, bool flush, cyc_close_reason reason) {
+  cyc_connection *c = cyc_find(r, id);
+  if (!c || c->state == CYC_CLOSING) return;
+  if (!flush || c->state != CYC_OPEN) {
+    if (flush && c->state == CYC_FLUSHING) return;
+    cyc_connection_abort(r, c, reason, 0);
+    return;
+  }
+  c->state = CYC_FLUSHING;
+  c->reason = (uint8_t)reason;
+  c->paused = false;
+  c->timer = cyc_timers_add(r, r->now + r->options.flush_ns, CYC_TIMER_CONNECTION, id);
+  cyc_mark_dirty(r, c);
+}
+
+// The connect or flush deadline passed. A flush that only waits for the peer's end has done its
+// work: it keeps its reason.
+void cyc_connection_deadline(cyc_reactor *r, uint64_t id) {
+  cyc_connection *c = cyc_find(r, id);
+  if (!c) return;
+  c->timer = 0;
+  if (c->state == CYC_CONNECTING) {
+    cyc_connection_abort(r, c, CYC_CLOSE_TIMED_OUT, ETIMEDOUT);
+  } else if (c->state == CYC_FLUSHING) {
+    if (c->queue_count > 0) {
+      c->reason = CYC_CLOSE_TIMED_OUT;
+      c->error = ETIMEDOUT;
+    }
+    cyc_connection_abort(r, c, CYC_CLOSE_TIMED_OUT, ETIMEDOUT);
+  }
+}
+
+// ------------------------------------------------------------------------------------ questions
+
+bool cyc_connection_is_open(const cyc_reactor *r, uint64_t id) {
+  return cyc_find_open(r, id) != NULL;
+}
+
+bool cyc_connection_peer(const cyc_reactor *r, uint64_t id, cyc_address *out) {
+  const cyc_connection *c = cyc_find(r, id);
+  struct sockaddr_storage storage = {0};
+  socklen_t size = sizeof storage;
+  if (!c || c->fd < 0) return false;
+  if (getpeername(c->fd, (struct sockaddr *)&storage, &size) != 0) return false;
+  cyc_address_load(&storage, out);
+  return true;
+}
+
+void cyc_connection_pause(cyc_reactor *r, uint64_t id) {
+  cyc_connection *c = cyc_find_open(r, id);
+  if (!c || c->paused) return;
+  c->paused = true;
+  cyc_mark_dirty(r, c);
+}
+
+void cyc_connection_resume(cyc_reactor *r, uint64_t id) {
+  cyc_connection *c = cyc_find_open(r, id);
+  if (!c || !c->paused) return;
+  c->paused = false;
+  c->offer_again = true;
+  cyc_mark_dirty(r, c);
+}

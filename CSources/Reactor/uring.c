@@ -1,0 +1,423 @@
+// The driver over io_uring.
+//
+// One ring, one issuer, completions run when we enter (DEFER_TASKRUN), so nothing interrupts the
+// reactor and a batch of completions costs one system call. Multishot accept and receive stay armed
+// in the kernel; received bytes land in blocks lent through one provided-buffer ring:
+//
+//   lent ring   [ id | id | id | ... ]   a power of two of entries, entry = one block
+//   blocks[id]  the block behind an entry: lent, or out with a completion, or NULL when the pool
+//               could not replace one that the caller kept
+//   reclaimed   ids that are to be lent again
+//
+//   user_data   kind:8 | generation:24 | index:32        a file operation: its address | kind FILE
+//
+// Invariants
+//   - a slot's index is not reused while one of its operations is in the kernel, so a completion
+//     always meets the slot it was started for; the generation only proves it.
+//   - all state changes follow the completion of the operation itself; what its cancellation
+//     returned (0, ENOENT, EALREADY, by kernel) is ignored.
+//
+// Set-up asks for the best flags and steps down when the kernel knows fewer (EINVAL). The ring starts
+// disabled and is enabled on its thread. Debian's liburing 2.3 declares io_uring_enable_rings but
+// does not export it, hence the raw register call.
+
+#include "driver.h"
+
+#include <liburing.h>
+#include <sys/mman.h>
+
+enum {
+  SUBMISSIONS = 1024,
+  COMPLETIONS = 8192,
+  LENT_GROUP = 0,
+  DRAIN_ROUNDS = 16,  // further enters for completions the kernel holds back, per wait
+};
+
+enum kind { ACCEPT = 1, CANCEL_ACCEPT, CONNECT, RECEIVE, CANCEL, SEND, WAKE, FILE_DONE };
+
+struct cyc_driver {
+  struct io_uring ring;
+  uint32_t flags;
+  bool enabled, waker_armed;
+  uint64_t wake_count;  // where the waker's counter is read to
+
+  struct io_uring_buf_ring *lent_ring;
+  uint32_t lent_entries;
+  uint32_t block_count;
+  uint32_t lent;
+  cyc_block **blocks;
+  uint32_t *reclaimed;
+  uint32_t reclaimed_count;
+};
+
+// --------------------------------------------------------------------------------------- set-up
+
+static int set_up(cyc_driver *d) {
+  static const uint32_t ladder[] = {
+      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+      IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+  };
+  static const uint32_t common = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                                 IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
+  int result = -EINVAL;
+  for (size_t i = 0; i < sizeof ladder / sizeof ladder[0] && result == -EINVAL; i++) {
+    struct io_uring_params params = {.flags = ladder[i] | common, .cq_entries = COMPLETIONS};
+    result = io_uring_queue_init_params(SUBMISSIONS, &d->ring, &params);
+    d->flags = params.flags;
+  }
+  return result;
+}
+
+cyc_driver *cyc_driver_create(const cyc_reactor_options *options, int *error) {
+  cyc_driver *d = calloc(1, sizeof *d);
+  if (!d) {
+    *error = ENOMEM;
+    return NULL;
+  }
+  int result = set_up(d);
+  if (result < 0) {
+    free(d);
+    *error = -result;
+    return NULL;
+  }
+  io_uring_ring_dontfork(&d->ring);
+  d->block_count = options->receive_blocks;
+  return d;
+}
+
+uint32_t cyc_driver_flags(const cyc_driver *driver) { return driver->flags; }
+
+static int set_up_lending(cyc_reactor *r) {
+  cyc_driver *d = r->driver;
+  d->lent_entries = 1;
+  while (d->lent_entries < d->block_count) d->lent_entries *= 2;
+  size_t size = d->lent_entries * sizeof(struct io_uring_buf);
+  void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return -ENOMEM;
+  d->lent_ring = memory;
+  io_uring_buf_ring_init(d->lent_ring);
+  d->blocks = calloc(d->block_count, sizeof *d->blocks);
+  d->reclaimed = calloc(d->block_count, sizeof *d->reclaimed);
+  if (!d->blocks || !d->reclaimed) return -ENOMEM;
+  struct io_uring_buf_reg registration = {.ring_addr = (uint64_t)(uintptr_t)memory,
+                                          .ring_entries = d->lent_entries,
+                                          .bgid = LENT_GROUP};
+  int result = io_uring_register_buf_ring(&d->ring, &registration, 0);
+  if (result < 0) return result;
+  for (uint32_t id = d->block_count; id-- > 0;) d->reclaimed[d->reclaimed_count++] = id;
+  cyc_driver_lend(r);
+  return d->reclaimed_count == 0 ? 0 : -ENOBUFS;
+}
+
+int cyc_driver_enable(cyc_reactor *r) {
+  cyc_driver *d = r->driver;
+  int result = io_uring_register(d->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+  if (result < 0) return result;
+  d->enabled = true;
+  io_uring_register_ring_fd(&d->ring);  // saves a descriptor look-up per enter; optional
+  return set_up_lending(r);
+}
+
+void cyc_driver_destroy(cyc_reactor *r) {
+  cyc_driver *d = r->driver;
+  if (d->lent_ring && d->enabled) io_uring_unregister_buf_ring(&d->ring, LENT_GROUP);
+  io_uring_queue_exit(&d->ring);
+  if (d->lent_ring) munmap(d->lent_ring, d->lent_entries * sizeof(struct io_uring_buf));
+  for (uint32_t id = 0; d->blocks && id < d->block_count; id++) {
+    if (d->blocks[id]) cyc_block_release(d->blocks[id]);
+  }
+  free(d->blocks);
+  free(d->reclaimed);
+  free(d);
+}
+
+// --------------------------------------------------------------------------------------- lending
+
+void cyc_driver_lend(cyc_reactor *r) {
+  cyc_driver *d = r->driver;
+  int added = 0;
+  while (d->reclaimed_count > 0) {
+    uint32_t id = d->reclaimed[d->reclaimed_count - 1];
+    if (!d->blocks[id]) {
+      cyc_block *block = cyc_block_take(r->pool, r->options.receive_block_size);
+      if (!block) break;  // over budget for now: fewer are lent, and this is tried every turn
+      block->mark = id;
+      d->blocks[id] = block;
+    }
+    d->reclaimed_count--;
+    io_uring_buf_ring_add(d->lent_ring, d->blocks[id]->bytes, r->options.receive_block_size,
+                          (unsigned short)id, io_uring_buf_ring_mask(d->lent_entries), added++);
+  }
+  if (added > 0) io_uring_buf_ring_advance(d->lent_ring, added);
+  d->lent += (uint32_t)added;
+}
+
+void cyc_driver_reclaim(cyc_reactor *r, cyc_block *block) {
+  cyc_driver *d = r->driver;
+  uint32_t id = block->mark;
+  assert(d->blocks[id] == block && d->reclaimed_count < d->block_count);
+  if (block->references > 1) {
+    cyc_block_release(block);
+    d->blocks[id] = NULL;
+  }
+  d->reclaimed[d->reclaimed_count++] = id;
+}
+
+uint32_t cyc_driver_lent(const cyc_driver *driver) { return driver->lent; }
+
+// ------------------------------------------------------------------------------------- starting
+
+static uint64_t tag(enum kind kind, uint32_t index, uint32_t generation) {
+  return (uint64_t)kind << 56 | (uint64_t)(generation & 0xffffff) << 32 | index;
+}
+
+static struct io_uring_sqe *next_entry(cyc_driver *d) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(&d->ring);
+  if (entry) return entry;
+  io_uring_submit(&d->ring);
+  return io_uring_get_sqe(&d->ring);
+}
+
+static void count_start(cyc_reactor *r, cyc_connection *c) {
+  c->operations++;
+  r->statistics.operations++;
+}
+
+bool cyc_driver_accept(cyc_reactor *r, cyc_listener *l) {
+  struct io_uring_sqe *entry = next_entry(r->driver);
+  if (!entry) return false;
+  io_uring_prep_multishot_accept(entry, l->fd, NULL, NULL, SOCK_CLOEXEC);
+  entry->user_data = tag(ACCEPT, l->index, l->generation);
+  l->accepting = true;
+  r->statistics.operations++;
+  return true;
+}
+
+bool cyc_driver_cancel_accept(cyc_reactor *r, cyc_listener *l) {
+  struct io_uring_sqe *entry = next_entry(r->driver);
+  if (!entry) return false;
+  io_uring_prep_cancel64(entry, tag(ACCEPT, l->index, l->generation), 0);
+  entry->user_data = tag(CANCEL_ACCEPT, l->index, l->generation);
+  r->statistics.operations++;
+  return true;
+}
+
+bool cyc_driver_connect(cyc_reactor *r, cyc_connection *c) {
+  struct io_uring_sqe *entry = next_entry(r->driver);
+  if (!entry) return false;
+  bool six = c->peer->ss_family == AF_INET6;
+  io_uring_prep_connect(entry, c->fd, (struct sockaddr *)c->peer,
+                        six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+  entry->user_data = tag(CONNECT, c->index, c->generation);
+  c->connecting = true;
+  count_start(r, c);
+  return true;
+}
+
+static bool cancel(cyc_reactor *r, cyc_connection *c, enum kind kind) {
+  struct io_uring_sqe *entry = next_entry(r->driver);
+  if (!entry) return false;
+  io_uring_prep_cancel64(entry, tag(kind, c->index, c->generation), 0);
+  entry->user_data = tag(CANCEL, c->index, c->generation);
+  count_start(r, c);
+  return true;
+}
+
+bool cyc_driver_cancel_connect(cyc_reactor *r, cyc_connection *c) { return cancel(r, c, CONNECT); }
+bool cyc_driver_cancel_receive(cyc_reactor *r, cyc_connection *c) { return cancel(r, c, RECEIVE); }
+
+bool cyc_driver_receive_stream(cyc_reactor *r, cyc_connection *c) {
+  struct io_uring_sqe *entry = next_entry(r->driver);
+  if (!entry) return false;
+  io_uring_prep_recv_multishot(entry, c->fd, NULL, 0, 0);
+  entry->flags |= IOSQE_BUFFER_SELECT;
+  entry->buf_group = LENT_GROUP;
+  entry->user_data = tag(RECEIVE, c->index, c->generation);
+  c->receiving = true;
+  count_start(r, c);
+  return true;
+}
+
+bool cyc_driver_receive_into(cyc_reactor *r, cyc_connection *c, uint8_t *bytes, size_t room) {
+  struct io_uring_sqe *entry = next_entry(r->driver);
+  if (!entry) return false;
+  io_uring_prep_recv(entry, c->fd, bytes, room, 0);
+  entry->user_data = tag(RECEIVE, c->index, c->generation);
+  c->receiving = true;
+  count_start(r, c);
+  return true;
+}
+
+static cyc_gather *take_gather(cyc_reactor *r) {
+  cyc_gather *gather = r->free_gathers;
+  if (!gather) return malloc(sizeof *gather);
+  r->free_gathers = gather->next;
+  return gather;
+}
+
+// A single slice needs no message header that would have to live as long as the operation. Without
+// memory for one, the first slice goes alone.
+bool cyc_driver_send(cyc_reactor *r, cyc_connection *c) {
+  struct io_uring_sqe *entry = next_entry(r->driver);
+  if (!entry) return false;
+  c->gather = c->queue_count > 1 ? take_gather(r) : NULL;
+  if (c->gather) {
+    uint32_t count = cyc_send_gather(c, c->gather->vectors);
+    c->gather->header = (struct msghdr){.msg_iov = c->gather->vectors, .msg_iovlen = count};
+    io_uring_prep_sendmsg(entry, c->fd, &c->gather->header, MSG_NOSIGNAL);
+  } else {
+    const cyc_slice *first = &c->queue[c->queue_head];
+    io_uring_prep_send(entry, c->fd, first->block->bytes + first->offset, first->length,
+                       MSG_NOSIGNAL);
+  }
+  entry->user_data = tag(SEND, c->index, c->generation);
+  c->sending = true;
+  count_start(r, c);
+  return true;
+}
+
+static void tag_file(struct io_uring_sqe *entry, cyc_file_operation *operation) {
+  uint64_t address = (uint64_t)(uintptr_t)operation;
+  assert(address >> 56 == 0);
+  entry->user_data = (uint64_t)FILE_DONE << 56 | address;
+}
+
+bool cyc_driver_write(cyc_reactor *r, cyc_file_operation *operation, uint32_t vectors) {
+  struct io_uring_sqe *entry = next_entry(r->driver);
+  if (!entry) return false;
+  io_uring_prep_writev2(entry, operation->fd, operation->vectors, vectors,
+                        (uint64_t)operation->offset + operation->done,
+                        operation->durable ? RWF_DSYNC : 0);
+  tag_file(entry, operation);
+  r->statistics.operations++;
+  return true;
+}
+
+bool cyc_driver_sync(cyc_reactor *r, cyc_file_operation *operation) {
+  struct io_uring_sqe *entry = next_entry(r->driver);
+  if (!entry) return false;
+  io_uring_prep_fsync(entry, operation->fd, IORING_FSYNC_DATASYNC);
+  tag_file(entry, operation);
+  r->statistics.operations++;
+  return true;
+}
+
+// ------------------------------------------------------------------------------------ completing
+
+static void arm_waker(cyc_reactor *r) {
+  cyc_driver *d = r->driver;
+  struct io_uring_sqe *entry = next_entry(d);
+  if (!entry) return;
+  io_uring_prep_read(entry, r->waker, &d->wake_count, sizeof d->wake_count, 0);
+  entry->user_data = tag(WAKE, 0, 0);
+  d->waker_armed = true;
+  r->statistics.operations++;
+}
+
+static cyc_block *filled_block(cyc_driver *d, uint32_t flags) {
+  if (!(flags & IORING_CQE_F_BUFFER)) return NULL;
+  uint32_t id = flags >> IORING_CQE_BUFFER_SHIFT;
+  assert(id < d->block_count && d->blocks[id] && d->lent > 0);
+  d->lent--;
+  return d->blocks[id];
+}
+
+static void complete_connection(cyc_reactor *r, enum kind kind, const struct io_uring_cqe *done) {
+  cyc_connection *c = &r->connections[(uint32_t)done->user_data];
+  bool more = done->flags & IORING_CQE_F_MORE;
+  assert(c->state != CYC_FREE && c->operations > 0);
+  assert((c->generation & 0xffffff) == (done->user_data >> 32 & 0xffffff));
+  if (!more) {
+    c->operations--;
+    r->statistics.operations--;
+  }
+  switch (kind) {
+    case CONNECT:
+      cyc_connection_on_connect(r, c, done->res);
+      break;
+    case RECEIVE:
+      if (c->frame_max) {
+        cyc_frames_on_receive(r, c, done->res);
+      } else {
+        cyc_stream_on_receive(r, c, done->res, filled_block(r->driver, done->flags), more);
+      }
+      break;
+    case SEND:
+      cyc_send_on_done(r, c, done->res);
+      break;
+    default:
+      cyc_connection_on_cancel(r, c);
+  }
+}
+
+static void complete(cyc_reactor *r, const struct io_uring_cqe *done) {
+  enum kind kind = (enum kind)(done->user_data >> 56);
+  bool more = done->flags & IORING_CQE_F_MORE;
+  if (kind != ACCEPT && kind != CANCEL_ACCEPT && kind != WAKE && kind != FILE_DONE) {
+    complete_connection(r, kind, done);
+    return;
+  }
+  if (!more) r->statistics.operations--;
+  if (kind == FILE_DONE) {
+    uint64_t address = done->user_data & (UINT64_MAX >> 8);
+    cyc_file_on_done(r, (cyc_file_operation *)(uintptr_t)address, done->res);
+  } else if (kind == WAKE) {
+    r->driver->waker_armed = false;
+    r->statistics.wakes++;
+    cyc_emit(r, CYC_EVENT_WAKE);
+  } else {
+    cyc_listener *l = &r->listeners[(uint32_t)done->user_data];
+    if (kind == ACCEPT) {
+      cyc_listener_on_accept(r, l, done->res, more);
+    } else {
+      cyc_listener_on_cancel(r, l);
+    }
+  }
+}
+
+static unsigned reap(cyc_reactor *r) {
+  struct io_uring *ring = &r->driver->ring;
+  struct io_uring_cqe *entry;
+  unsigned head, count = 0;
+  io_uring_for_each_cqe(ring, head, entry) {
+    struct io_uring_cqe done = *entry;
+    complete(r, &done);
+    count++;
+  }
+  io_uring_cq_advance(ring, count);
+  return count;
+}
+
+// Since Linux 6.13 one enter hands over about 20 deferred completions and keeps the rest; a turn
+// should see them all, so that their answers leave together.
+static bool holds_back(const struct io_uring *ring) {
+  unsigned flags = __atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED);
+  return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+int cyc_driver_wait(cyc_reactor *r, uint64_t timeout_ns) {
+  cyc_driver *d = r->driver;
+  if (!d->waker_armed && !r->shut) arm_waker(r);
+  int result;
+  if (timeout_ns == 0) {
+    result = io_uring_submit_and_get_events(&d->ring);
+  } else {
+    struct io_uring_cqe *entry;
+    struct __kernel_timespec timeout = {.tv_sec = (long long)(timeout_ns / 1000000000),
+                                        .tv_nsec = (long long)(timeout_ns % 1000000000)};
+    result = io_uring_submit_and_wait_timeout(&d->ring, &entry, 1, &timeout, NULL);
+  }
+  r->statistics.enters++;
+  reap(r);
+  for (int round = 0; round < DRAIN_ROUNDS && holds_back(&d->ring); round++) {
+    io_uring_get_events(&d->ring);
+    r->statistics.enters++;
+    if (reap(r) == 0) break;
+  }
+  // Busy, out of memory for a moment, interrupted, timed out: what could not be submitted stays in
+  // the queue and goes with the next enter.
+  bool passes = result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
+                result == -EBUSY || result == -ENOMEM;
+  return passes ? 0 : result;
+}

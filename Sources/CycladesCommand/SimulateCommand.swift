@@ -1,0 +1,100 @@
+import ArgumentParser
+import CycladesSimulator
+import Dispatch
+import Synchronization
+
+/// `cyclades simulate`: runs whole groups under virtual time and faults, seed by seed.
+struct SimulateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "simulate",
+    abstract: "Run Paxos groups under simulated faults; the seed decides the run.")
+
+  @Option(help: "Run this one seed and print its trace.")
+  var seed: UInt64?
+
+  @Option(help: "Run this many seeds.")
+  var seeds: UInt64 = 100
+
+  @Option(help: "The first of the seeds.")
+  var first: UInt64 = 1
+
+  @Option(help: "How many seeds run at a time.")
+  var jobs = 2
+
+  @Option(
+    help: "Which faults: \(Scenario.allCases.map(\.rawValue).joined(separator: ", ")).",
+    transform: parseScenario)
+  var scenario = Scenario.swarm
+
+  func validate() throws {
+    guard (1...1024).contains(jobs) else { throw ValidationError("--jobs must be 1 to 1024") }
+    guard seeds <= UInt64.max - first else { throw ValidationError("--first is too large") }
+  }
+
+  func run() throws {
+    var options = SimulationOptions(scenario: scenario)
+    if let seed {
+      options.isTracing = true
+      let report = Simulation(seed: seed, options: options).run()
+      if report.failure == nil { print(report.trace.joined(separator: "\n")) }
+      print(report)
+      if report.failure != nil { throw ExitCode.failure }
+      return
+    }
+    let clock = ContinuousClock()
+    let start = clock.now
+    let tally = runAll(options)
+    let elapsed = (clock.now - start) / .seconds(1)
+    for report in tally.failures { print(report) }
+    let virtual = Double(tally.virtualTime) / 1e9
+    print(
+      "\(seeds) seeds, \(tally.failures.count) failed, \(tally.undecided) histories undecided; "
+        + "\(tally.decided) slots decided, \(tally.acknowledged) operations acknowledged, "
+        + "\(tally.crashes) crashes, \(tally.leaders) leaders; "
+        + "\(Int(Double(seeds) / elapsed)) seeds/s, \(Int(virtual / elapsed)) times real time")
+    if !tally.failures.isEmpty { throw ExitCode.failure }
+  }
+
+  private struct Tally {
+    var failures: [SimulationReport] = []
+    var virtualTime: UInt64 = 0
+    var decided = 0
+    var acknowledged = 0
+    var crashes = 0
+    var leaders = 0
+    var undecided = 0
+
+    mutating func add(_ report: SimulationReport) {
+      virtualTime += report.virtualTime
+      decided += report.statistics.decided
+      acknowledged += report.statistics.acknowledged
+      crashes += report.statistics.crashes
+      leaders += report.statistics.leaders
+      undecided += report.statistics.undecided
+      // Beyond a few, failures only push the first one off the screen.
+      if report.failure != nil, failures.count < 5 { failures.append(report) }
+    }
+  }
+
+  private func runAll(_ options: SimulationOptions) -> Tally {
+    let next = Atomic(first)
+    let end = first + seeds
+    let tally = Mutex(Tally())
+    DispatchQueue.concurrentPerform(iterations: jobs) { _ in
+      while true {
+        let seed = next.add(1, ordering: .relaxed).oldValue
+        guard seed < end else { return }
+        let report = Simulation(seed: seed, options: options).run()
+        tally.withLock { $0.add(report) }
+      }
+    }
+    return tally.withLock { $0 }
+  }
+}
+
+private func parseScenario(_ name: String) throws -> Scenario {
+  guard let scenario = Scenario(rawValue: name) else {
+    throw ValidationError("there is no scenario '\(name)'")
+  }
+  return scenario
+}

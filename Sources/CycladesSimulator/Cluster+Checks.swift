@@ -1,0 +1,117 @@
+import CycladesPaxos
+
+// What must be true, checked where it could first become false. The checks see all nodes at once.
+
+extension Cluster {
+  func fail(_ kind: SimulationFailure.Kind, _ message: String) {
+    guard failure == nil else { return }
+    failure = SimulationFailure(kind: kind, message: message, time: now)
+    trace.note(at: now, "FAILED, \(kind.rawValue): \(message)")
+  }
+
+  /// Applies an entry to a node's machine, and checks that it is the one.
+  func execute(_ entry: Entry, on index: Int) -> Int {
+    let node = nodes[index]
+    guard entry.slot == node.applied + 1 else {
+      fail(.order, "node \(node.id) applies slot \(entry.slot) after \(node.applied)")
+      return 0
+    }
+    node.applied = entry.slot
+    let command = entry.payload as! Command
+    if entry.slot <= Slot(decided.count) {
+      if decided[Int(entry.slot) - 1] !== command {
+        fail(.agreement, "node \(node.id) applies another value in slot \(entry.slot)")
+      }
+    } else {
+      decided.append(command)
+      statistics.decided += 1
+      if let attempt = command.attempt, refused.contains(attempt.number) {
+        fail(.honesty, "slot \(entry.slot) holds an operation that was called not done")
+      }
+    }
+    return command.isNoop ? 0 : node.machine.apply(command.action, to: command.key)
+  }
+
+  func apply(_ entry: Entry, on index: Int) {
+    if entry.slot > Slot(decided.count) {
+      let holders = nodes.count { $0.disk.holds(entry.payload, in: entry.slot) }
+      guard holders > nodes.count / 2 else {
+        fail(
+          .durability,
+          "node \(nodes[index].id) applies slot \(entry.slot), which \(holders) disks hold")
+        return
+      }
+    }
+    let found = execute(entry, on: index)
+    trace.mix(entry.slot)
+    trace.note(
+      at: now,
+      "\(nodes[index].id) applies \(entry.slot)@\(entry.ballot)\(entry.payload.isNoop ? " no-op" : "")"
+    )
+    settle(entry, found: found, on: index)
+  }
+
+  func checkOffice(_ ballot: Ballot, of index: Int) {
+    let id = nodes[index].id
+    statistics.leaders += 1
+    guard leaders.updateValue(id, forKey: ballot) == nil, ballot.node == id else {
+      fail(.leadership, "ballot \(ballot) has a second leader, \(id)")
+      return
+    }
+  }
+
+  /// What must be on the sender's disk before it says this.
+  func checkDurability(of message: Message, from index: Int) {
+    let disk = nodes[index].disk
+    func require(_ ballot: Ballot) {
+      guard disk.promised < ballot else { return }
+      fail(
+        .durability,
+        "node \(nodes[index].id) says \(describe(message)) with \(disk.promised) on disk")
+    }
+    func require(_ through: Slot) {
+      guard disk.entries.count < Int(through) else { return }
+      fail(
+        .durability,
+        "node \(nodes[index].id) says \(describe(message)) with \(disk.entries.count) slots on disk"
+      )
+    }
+    switch message {
+    case .prepare(let ballot, _): require(ballot)
+    case .promise(let ballot, _, _, let entries):
+      require(ballot)
+      if let last = entries.last { require(last.slot) }
+    case .accepted(let ballot, let through), .heartbeatReply(let ballot, let through, _):
+      require(ballot)
+      require(through)
+    case .accept(let entry): require(entry.ballot)
+    case .heartbeat(let ballot, _, _): require(ballot)
+    case .canvass, .canvassReply, .reject, .fetch, .learn: break
+    }
+  }
+
+  /// Whether these nodes are up and have applied the same.
+  package func haveConverged(_ indices: [Int]) -> Bool {
+    guard let first = indices.first else { return true }
+    return indices.allSatisfy {
+      nodes[$0].isUp && nodes[$0].applied == nodes[first].applied
+        && nodes[$0].applied == Slot(decided.count)
+    }
+  }
+
+  /// What can be judged only at the end.
+  func checkEnd() {
+    for a in nodes where a.isUp {
+      for b in nodes where b.isUp && b.applied == a.applied && b.machine != a.machine {
+        fail(.agreement, "nodes \(a.id) and \(b.id) applied the same and differ")
+      }
+    }
+    if let (key, verdict) = history.check(keys: swarm.keys) {
+      if verdict == .violation {
+        fail(.linearizability, "no order of the operations explains the answers for key \(key)")
+      } else {
+        statistics.undecided += 1
+      }
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import CycladesPaxos
+
+extension Cluster {
+  private var averageOutage: UInt64 { random.uniform(swarm.outage / 4...2 * swarm.outage) }
+
+  /// Something goes wrong, or something that went wrong is repaired.
+  func causeFault() {
+    guard !isHealed else { return }
+    schedule(.nemesis, after: random.uniform(1_000_000...2 * swarm.faultInterval))
+    let total =
+      swarm.crashWeight + swarm.pauseWeight + swarm.partitionWeight + swarm.stallWeight
+    guard total > 0 else { return }
+    var draw = random.next() % total
+    func falls(_ weight: UInt64) -> Bool {
+      if draw < weight { return true }
+      draw -= weight
+      return false
+    }
+    let index = random.index(below: nodes.count)
+    if falls(swarm.crashWeight) {
+      crashSoon(index)
+    } else if falls(swarm.pauseWeight) {
+      nodes[index].pausedUntil = now + averageOutage
+      trace.note(at: now, "\(nodes[index].id) pauses until \(nodes[index].pausedUntil / 1000)")
+    } else if falls(swarm.partitionWeight) {
+      if random.chance(400) { healLinks(Array(nodes.indices)) } else { cutLinks() }
+    } else {
+      nodes[index].disk.stalledUntil = now + 2 * averageOutage
+      trace.note(at: now, "\(nodes[index].id) disk stalls")
+    }
+  }
+
+  private func crashSoon(_ index: Int) {
+    // One time in eight it is a power cut for all.
+    let victims = random.chance(125) ? Array(nodes.indices) : [index]
+    for victim in victims where nodes[victim].isUp {
+      if random.chance(500) {
+        crash(victim)
+      } else {
+        nodes[victim].crashCountdown = random.index(below: 12)
+      }
+      schedule(.restart(node: victim), after: averageOutage)
+    }
+  }
+
+  private func cutLinks() {
+    network.partition(random: &random)
+    guard trace.isRecording else { return }
+    var open = ""
+    for from in nodes.indices {
+      for to in nodes.indices where from != to && network.isOpen(from: from, to: to) {
+        open += " \(nodes[from].id)>\(nodes[to].id)"
+      }
+    }
+    trace.note(at: now, "links left:\(open)")
+  }
+
+  /// Opens all links between these nodes.
+  package func healLinks(_ indices: [Int]) {
+    network.heal(indices)
+    trace.note(at: now, "links heal")
+    for a in indices { for b in indices where a < b { reconnect(a, b) } }
+  }
+
+  /// Cuts the links between two nodes, one way.
+  package func cutLink(from: Int, to: Int) {
+    network.setCut(true, from: from, to: to)
+  }
+
+  /// Ends all faults for a quorum, and freezes the others as they are.
+  ///
+  /// Returns the quorum, which from now on must agree and go on.
+  func healQuorum() -> [Int] {
+    isHealed = true
+    var core = Array(nodes.indices)
+    core.shuffle(using: &random)
+    core = Array(core.prefix(nodes.count / 2 + 1)).sorted()
+    trace.note(at: now, "faults end for \(core.map { nodes[$0].id.description })")
+    network.loss = 0
+    network.duplication = 0
+    network.delaySpread = min(network.delaySpread, 10_000_000)
+    // The others stay as they are, half connected perhaps, or are gone.
+    let areGone = random.chance(500)
+    for index in nodes.indices {
+      let node = nodes[index]
+      node.crashCountdown = nil
+      if core.contains(index) {
+        node.pausedUntil = 0
+        node.disk.stalledUntil = 0
+        if !node.isUp { start(index) }
+      } else if areGone {
+        crash(index)
+      }
+    }
+    healLinks(core)
+    return core
+  }
+}

@@ -1,0 +1,261 @@
+import CycladesPaxos
+
+/// A whole group in one thread: nodes, disks, links and clients under virtual time.
+///
+/// Everything that happens is an occurrence in one queue, and all chance comes from one generator,
+/// so the seed decides the run.
+package final class Cluster {
+  var random: SplitMix
+  let swarm: Swarm
+  let options: SimulationOptions
+  package private(set) var now: UInt64 = 0
+  var queue = EventQueue()
+  let nodes: [SimulatedNode]
+  var network: Network
+  var clients: [Client]
+  var history = History()
+  var trace: Trace
+  var statistics = SimulationReport.Statistics()
+  package var failure: SimulationFailure?
+
+  /// The payload decided in each slot, from slot 1.
+  var decided: [Payload] = []
+  /// Who led in which ballot; found by key, never iterated.
+  var leaders: [Ballot: NodeID] = [:]
+  /// Whether each attempt's refusal was called final, by attempt number.
+  var refused: Set<UInt64> = []
+  var attempts: UInt64 = 0
+  var noops: UInt64 = 0
+  /// Faults go on until the cluster is healed.
+  var isHealed = false
+  var acceptsWork = true
+
+  static let tick: UInt64 = 20_000_000
+
+  package init(seed: UInt64, options: SimulationOptions) {
+    var random = SplitMix(seed: seed)
+    let swarm = Swarm(options.scenario, nodes: options.nodes, random: &random)
+    self.swarm = swarm
+    self.options = options
+    nodes = (0..<swarm.nodes).map { index in
+      SimulatedNode(
+        id: NodeID(UInt32(index + 1)), keys: swarm.keys,
+        clockOffset: random.uniform(0...1_000_000_000_000),
+        clockRate: 1000 - swarm.drift + random.uniform(0...2 * swarm.drift))
+    }
+    network = Network(swarm)
+    clients = Array(repeating: Client(), count: swarm.clients)
+    trace = Trace(isRecording: options.isTracing)
+    self.random = random
+    statistics.nodes = swarm.nodes
+    for index in nodes.indices { start(index) }
+    for client in clients.indices {
+      schedule(.wake(client: client), after: self.random.uniform(0...200_000_000))
+    }
+    if swarm.faultInterval > 0 { schedule(.nemesis, after: swarm.faultInterval) }
+  }
+
+  func schedule(_ occurrence: Occurrence, after delay: UInt64) {
+    queue.insert(occurrence, at: now + delay)
+  }
+
+  /// Lets everything happen that happens before an instant, or until something fails.
+  package func run(until end: UInt64, orWhen isDone: () -> Bool = { false }) {
+    while failure == nil, !isDone(), let time = queue.nextTime, time <= end {
+      let (time, occurrence) = queue.removeFirst()!
+      now = time
+      statistics.events += 1
+      trace.mix(time)
+      handle(occurrence)
+    }
+    if failure == nil, !isDone() { now = max(now, end) }
+  }
+
+  private func handle(_ occurrence: Occurrence) {
+    switch occurrence {
+    case .tick(let node, let life):
+      guard nodes[node].life == life, !postpone(occurrence, for: node) else { return }
+      step(node, .tick(now: nodes[node].clock(now)))
+      if nodes[node].life == life { schedule(occurrence, after: Cluster.tick) }
+    case .deliver(let message, let from, let to):
+      guard nodes[to].isUp, network.isOpen(from: from, to: to),
+        !postpone(occurrence, for: to)
+      else { return }
+      trace.mix(message)
+      trace.note(at: now, "\(nodes[from].id) -> \(nodes[to].id)  \(describe(message))")
+      step(to, .received(message, from: nodes[from].id))
+    case .connected(let node, let peer):
+      guard nodes[node].isUp, !postpone(occurrence, for: node) else { return }
+      step(node, .connected(nodes[peer].id))
+    case .synced(let node, let life):
+      guard nodes[node].life == life, !postpone(occurrence, for: node) else { return }
+      synced(node)
+    case .request(let attempt, let node):
+      guard !postpone(occurrence, for: node) else { return }
+      request(attempt, to: node)
+    case .reply(let attempt, let answer): reply(attempt, answer)
+    case .wake(let client): wake(client)
+    case .timeout(let attempt): timeout(attempt)
+    case .restart(let node): if !nodes[node].isUp { start(node) }
+    case .nemesis: causeFault()
+    }
+  }
+
+  /// Puts off what comes to a paused process until it goes on.
+  private func postpone(_ occurrence: Occurrence, for node: Int) -> Bool {
+    guard nodes[node].isUp, nodes[node].pausedUntil > now else { return false }
+    queue.insert(occurrence, at: nodes[node].pausedUntil)
+    return true
+  }
+
+  // MARK: Processes
+
+  /// Starts a process: what its disk holds, part of it applied by the shell itself.
+  package func start(_ index: Int) {
+    let node = nodes[index]
+    let members = nodes.map(\.id)
+    let configuration = Configuration(node: node.id, members: members, window: swarm.window)
+    node.life += 1
+    node.machine = Machine(keys: swarm.keys)
+    node.log = node.disk.entries
+    node.applied = 0
+    let own = node.disk.commit == 0 ? 0 : random.next() % (node.disk.commit + 1)
+    for entry in node.log.prefix(Int(own)) { _ = execute(entry, on: index) }
+    guard failure == nil else { return }
+    let recovered = Recovered(
+      promised: node.disk.promised, commit: node.disk.commit, applied: own,
+      entries: Array(node.log.dropFirst(Int(own))))
+    do {
+      var core = try Paxos(
+        configuration, recovered: recovered, seed: random.next(),
+        makeNoop: { [unowned self] in
+          noops += 1
+          return Command(noop: noops)
+        })
+      core.mutation = Mutation(rawValue: options.mutation)
+      node.core = core
+    } catch {
+      fail(.order, "node \(node.id) cannot start: \(error)")
+      return
+    }
+    trace.note(at: now, "\(node.id) starts, commit \(node.disk.commit) of \(node.log.count)")
+    node.core!.start(now: node.clock(now), into: &node.effects)
+    perform(index)
+    schedule(.tick(node: index, life: node.life), after: random.uniform(0...Cluster.tick))
+    for peer in nodes.indices where peer != index && nodes[peer].isUp { reconnect(index, peer) }
+  }
+
+  /// Stops a process at once. Its disk forgets some of what it had not reported.
+  package func crash(_ index: Int) {
+    let node = nodes[index]
+    guard node.isUp else { return }
+    trace.note(at: now, "\(node.id) crashes")
+    statistics.crashes += 1
+    node.core = nil
+    node.life += 1
+    node.disk.crash(random: &random)
+    node.effects = []
+    node.held = []
+    node.crashCountdown = nil
+    node.pausedUntil = 0
+    for (_, command) in node.proposals { answer(command.attempt!, .unknown) }
+    for attempt in node.readers { answer(attempt, .unknown) }
+    node.proposals = []
+    node.readers = []
+  }
+
+  /// Tells both ends of a pair of links that they are connected, if they are.
+  func reconnect(_ a: Int, _ b: Int) {
+    guard network.isOpen(from: a, to: b), network.isOpen(from: b, to: a) else { return }
+    schedule(.connected(node: a, peer: b), after: swarm.delayMinimum)
+    schedule(.connected(node: b, peer: a), after: swarm.delayMinimum)
+  }
+
+  func step(_ index: Int, _ event: Event) {
+    let node = nodes[index]
+    node.core!.step(event, into: &node.effects)
+    perform(index)
+  }
+
+  // MARK: Effects
+
+  /// Carries out the effects of a node in order; it may crash between any two.
+  func perform(_ index: Int) {
+    let node = nodes[index]
+    var effects: [Effect] = []
+    swap(&effects, &node.effects)
+    let life = node.life
+    for effect in effects {
+      if let countdown = node.crashCountdown {
+        if countdown == 0 { crash(index) } else { node.crashCountdown = countdown - 1 }
+      }
+      guard node.life == life, failure == nil else { return }
+      perform(effect, of: index)
+    }
+    if node.disk.needsSync { startSync(index) }
+    effects.removeAll(keepingCapacity: true)
+    swap(&effects, &node.effects)
+  }
+
+  private func perform(_ effect: Effect, of index: Int) {
+    let node = nodes[index]
+    switch effect {
+    case .persistPromise(let ballot, let token): node.disk.write(ballot, token: token)
+    case .persistEntry(let entry, let token):
+      node.disk.write(entry, token: token)
+      if entry.slot <= Slot(node.log.count) {
+        node.log[Int(entry.slot) - 1] = entry
+      } else {
+        node.log.append(entry)
+      }
+    case .send(let message, let peer, let token):
+      let to = Int(peer.rawValue) - 1
+      if let token {
+        node.held.append(SimulatedNode.Held(message: message, to: to, token: token))
+      } else {
+        send(message, from: index, to: to)
+      }
+    case .apply(let entry): apply(entry, on: index)
+    case .provide(let peer, let from, let through):
+      let end = min(through, from + Slot(swarm.learnChunk) - 1)
+      let entries = Array(node.log[Int(from) - 1..<Int(end)])
+      statistics.learned += entries.count
+      send(.learn(entries), from: index, to: Int(peer.rawValue) - 1)
+    case .readReady(let id): readReady(id, on: index)
+    case .readRefused(let id): readRefused(id, on: index)
+    case .roleChanged(let role, let leader, let ballot):
+      trace.note(
+        at: now,
+        "\(node.id) is \(role) in \(ballot), leader \(leader.map(\.description) ?? "unknown")")
+      if role == .leader { checkOffice(ballot, of: index) }
+    }
+  }
+
+  func send(_ message: Message, from: Int, to: Int) {
+    checkDurability(of: message, from: from)
+    statistics.messages += 1
+    let (first, second) = network.arrivals(from: from, to: to, now: now, random: &random)
+    if let first { queue.insert(.deliver(message, from: from, to: to), at: first) }
+    if let second { queue.insert(.deliver(message, from: from, to: to), at: second) }
+  }
+
+  private func startSync(_ index: Int) {
+    let node = nodes[index]
+    node.disk.startSync()
+    let begin = max(now, node.disk.stalledUntil)
+    let spread = isHealed ? min(swarm.diskSpread, 10_000_000) : swarm.diskSpread
+    let end = begin + 100_000 + random.next() % spread
+    queue.insert(.synced(node: index, life: node.life), at: end)
+  }
+
+  private func synced(_ index: Int) {
+    let node = nodes[index]
+    let token = node.disk.finishSync()
+    trace.mix(token)
+    let released = node.held.filter { $0.token <= token }
+    node.held.removeAll { $0.token <= token }
+    for held in released { send(held.message, from: index, to: held.to) }
+    step(index, .persisted(token: token))
+    if node.isUp, node.disk.needsSync { startSync(index) }
+  }
+}

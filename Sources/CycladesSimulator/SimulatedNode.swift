@@ -1,0 +1,43 @@
+import CycladesPaxos
+
+/// One node: a core, its disk, and the shell between them, as small as it can be.
+final class SimulatedNode {
+  struct Held {
+    var message: Message
+    var to: Int
+    var token: UInt64
+  }
+
+  let id: NodeID
+  /// The core; nil while the process is down.
+  var core: Paxos?
+  var disk = Disk()
+  /// Counts the lives of the process, so that what was meant for an earlier one is known.
+  var life = 0
+  var machine: Machine
+  /// What the shell has in its log, durable or not; `learn` messages come out of it.
+  var log: [Entry] = []
+  var applied: Slot = 0
+  var held: [Held] = []
+  /// Operations proposed in this life, by slot, and reads that wait.
+  var proposals: [(slot: Slot, command: Command)] = []
+  var readers: [Attempt] = []
+  var pausedUntil: UInt64 = 0
+  /// The process crashes after this many effects more.
+  var crashCountdown: Int?
+  let clockOffset: UInt64
+  /// How fast the clock runs, in thousandths.
+  let clockRate: UInt64
+  var effects: [Effect] = []
+
+  init(id: NodeID, keys: Int, clockOffset: UInt64, clockRate: UInt64) {
+    self.id = id
+    machine = Machine(keys: keys)
+    self.clockOffset = clockOffset
+    self.clockRate = clockRate
+  }
+
+  var isUp: Bool { core != nil }
+
+  func clock(_ now: UInt64) -> UInt64 { clockOffset + now / 1000 * clockRate }
+}

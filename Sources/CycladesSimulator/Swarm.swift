@@ -1,0 +1,106 @@
+import CycladesPaxos
+
+/// A kind of weather: which faults a simulation may meet.
+public struct Scenario: RawRepresentable, Hashable, Sendable, CaseIterable {
+  /// The name, as on the command line.
+  public let rawValue: String
+
+  /// Finds a scenario by its name.
+  public init?(rawValue: String) {
+    guard Scenario.allCases.contains(where: { $0.rawValue == rawValue }) else { return nil }
+    self.rawValue = rawValue
+  }
+
+  private init(_ name: String) { rawValue = name }
+
+  /// Every seed draws its own mix of all faults; some draw none of a kind.
+  public static let swarm = Scenario("swarm")
+  /// No faults at all.
+  public static let calm = Scenario("calm")
+  /// Messages are lost, repeated, delayed and reordered.
+  public static let lossy = Scenario("lossy")
+  /// Links are cut: halves, single nodes, one-way, chains, stars.
+  public static let partitions = Scenario("partitions")
+  /// Processes crash between any two effects, and pause.
+  public static let crashes = Scenario("crashes")
+  /// Disks are slow and stall, and processes crash with writes under way.
+  public static let disks = Scenario("disks")
+
+  /// All scenarios, the default first.
+  public static let allCases: [Scenario] = [swarm, calm, lossy, partitions, crashes, disks]
+}
+
+/// The faults that one seed draws. Times are in nanoseconds of virtual time, chances in thousandths.
+struct Swarm {
+  var nodes = 3
+  var clients = 4
+  var keys = 3
+  /// Whether connections deliver in order, as TCP does.
+  var isOrdered = true
+  var loss: UInt64 = 0
+  var duplication: UInt64 = 0
+  var delayMinimum: UInt64 = 100_000
+  var delaySpread: UInt64 = 400_000
+  var diskSpread: UInt64 = 1_000_000
+  /// How often something goes wrong, on average; zero for never.
+  var faultInterval: UInt64 = 0
+  var crashWeight: UInt64 = 0
+  var pauseWeight: UInt64 = 0
+  var partitionWeight: UInt64 = 0
+  var stallWeight: UInt64 = 0
+  var outage: UInt64 = 1_000_000_000
+  /// How far clocks run fast or slow, in thousandths.
+  var drift: UInt64 = 0
+  var window = 64
+  /// How many entries one answer to a fetch brings at most.
+  var learnChunk = 64
+
+  private enum Millisecond {
+    static let nanoseconds: UInt64 = 1_000_000
+  }
+
+  init(_ scenario: Scenario, nodes range: ClosedRange<Int>, random: inout SplitMix) {
+    func chance(_ thousandths: UInt64) -> Bool { random.chance(thousandths) }
+    let everything = scenario == .swarm
+    let ms = Millisecond.nanoseconds
+    nodes = Int(random.uniform(UInt64(range.lowerBound)...UInt64(range.upperBound)))
+    clients = Int(random.uniform(1...12))
+    keys = Int(random.uniform(1...4))
+    window = chance(300) ? Int(random.uniform(1...8)) : 64
+    learnChunk = Int(random.uniform(1...64))
+    guard scenario != .calm else { return }
+    drift = random.uniform(0...50)
+    delaySpread = random.uniform(1...20) * ms
+    diskSpread = random.uniform(1...20) * ms
+    faultInterval = random.uniform(50...600) * ms
+    outage = random.uniform(100...2_000) * ms
+    if scenario == .lossy || everything && chance(600) {
+      isOrdered = chance(400)
+      loss = random.uniform(0...200)
+      duplication = random.uniform(0...300)
+      delaySpread = random.uniform(1...60) * ms
+    }
+    if scenario == .partitions || everything && chance(600) {
+      partitionWeight = random.uniform(1...10)
+    }
+    if scenario == .crashes || everything && chance(700) {
+      crashWeight = random.uniform(1...10)
+      pauseWeight = random.uniform(0...5)
+    }
+    if scenario == .disks || everything && chance(400) {
+      stallWeight = random.uniform(1...10)
+      crashWeight += random.uniform(0...5)
+      diskSpread = random.uniform(1...100) * ms
+    }
+  }
+}
+
+extension SplitMix {
+  mutating func uniform(_ range: ClosedRange<UInt64>) -> UInt64 {
+    range.lowerBound + next() % (range.upperBound - range.lowerBound + 1)
+  }
+
+  mutating func index(below count: Int) -> Int { Int(next() % UInt64(count)) }
+
+  mutating func chance(_ thousandths: UInt64) -> Bool { next() % 1000 < thousandths }
+}

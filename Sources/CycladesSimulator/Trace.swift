@@ -1,0 +1,79 @@
+import CycladesPaxos
+
+/// What happened in a run: always as a hash, on demand also as text.
+struct Trace {
+  /// Equal hashes mean equal runs.
+  private(set) var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+  private(set) var lines: [String] = []
+  var isRecording: Bool
+  private let limit = 4_000
+
+  init(isRecording: Bool) { self.isRecording = isRecording }
+
+  mutating func mix(_ value: UInt64) {
+    hash = (hash ^ value) &* 0x0000_0100_0000_01B3
+    hash ^= hash >> 29
+  }
+
+  /// Adds a line; it is made only when somebody wants to read it.
+  mutating func note(at time: UInt64, _ text: @autoclosure () -> String) {
+    guard isRecording else { return }
+    if lines.count == 2 * limit { lines.removeFirst(limit) }
+    let microseconds = String(time / 1000)
+    let stamp = String(repeating: " ", count: max(0, 9 - microseconds.count)) + microseconds
+    lines.append("\(stamp) us  \(text())")
+  }
+
+  mutating func mix(_ message: Message) {
+    func mix(_ kind: UInt64, _ ballot: Ballot = .zero, _ a: UInt64 = 0, _ b: UInt64 = 0) {
+      self.mix(kind)
+      self.mix(ballot.round)
+      self.mix(UInt64(ballot.node.rawValue))
+      self.mix(a)
+      self.mix(b)
+    }
+    switch message {
+    case .canvass(let commit, let token): mix(1, .zero, commit, token)
+    case .canvassReply(let granted, let promised, let commit, let token):
+      mix(granted ? 2 : 3, promised, commit, token)
+    case .prepare(let ballot, let from): mix(4, ballot, from)
+    case .promise(let ballot, let from, let commit, let entries):
+      mix(5, ballot, from, commit)
+      for entry in entries { mix(6, entry.ballot, entry.slot, entry.payload.checksum.low) }
+    case .reject(let round, let promised, let commit): mix(7, promised, round, commit)
+    case .accept(let entry): mix(8, entry.ballot, entry.slot, entry.payload.checksum.low)
+    case .accepted(let ballot, let through): mix(9, ballot, through)
+    case .heartbeat(let ballot, let commit, let round): mix(10, ballot, commit, round)
+    case .heartbeatReply(let ballot, let through, let round): mix(11, ballot, through, round)
+    case .fetch(let from): mix(12, .zero, from)
+    case .learn(let entries):
+      mix(13)
+      for entry in entries { mix(14, entry.ballot, entry.slot, entry.payload.checksum.low) }
+    }
+  }
+}
+
+/// A message in the words of a trace.
+func describe(_ message: Message) -> String {
+  func list(_ entries: [Entry]) -> String {
+    entries.map { "\($0.slot)@\($0.ballot)" }.joined(separator: " ")
+  }
+  switch message {
+  case .canvass(let commit, _): return "canvass commit \(commit)"
+  case .canvassReply(let granted, let promised, let commit, _):
+    return "canvass \(granted ? "yes" : "no") promised \(promised) commit \(commit)"
+  case .prepare(let ballot, let from): return "prepare \(ballot) from \(from)"
+  case .promise(let ballot, _, let commit, let entries):
+    return "promise \(ballot) commit \(commit) [\(list(entries))]"
+  case .reject(let round, let promised, let commit):
+    return "reject round \(round) promised \(promised) commit \(commit)"
+  case .accept(let entry): return "accept \(entry.slot)@\(entry.ballot) commit \(entry.commit)"
+  case .accepted(let ballot, let through): return "accepted \(ballot) through \(through)"
+  case .heartbeat(let ballot, let commit, let round):
+    return "heartbeat \(ballot) commit \(commit) round \(round)"
+  case .heartbeatReply(let ballot, let through, let round):
+    return "heartbeat reply \(ballot) through \(through) round \(round)"
+  case .fetch(let from): return "fetch from \(from)"
+  case .learn(let entries): return "learn [\(list(entries))]"
+  }
+}

@@ -1,0 +1,27 @@
+/// Why the store could not be set up.
+public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// What kind of error it is.
+  public struct Code: Hashable, Sendable, CustomStringConvertible {
+    private enum Kind: String { case badPlacement }
+    private let kind: Kind
+
+    /// Shards cannot be placed as asked.
+    public static var badPlacement: Code { Code(kind: .badPlacement) }
+
+    /// The name of the code.
+    public var description: String { kind.rawValue }
+  }
+
+  /// What kind of error it is.
+  public let code: Code
+  /// What failed, on which value.
+  public let message: String
+
+  init(_ code: Code, _ message: String) {
+    self.code = code
+    self.message = message
+  }
+
+  /// The message.
+  public var description: String { message }
+}

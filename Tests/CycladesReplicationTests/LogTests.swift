@@ -1,0 +1,260 @@
+import CCycladesWire
+import CycladesPaxos
+import CycladesTransport
+import Glibc
+import Testing
+
+@testable import CycladesReplication
+
+/// Writes a log through a real reactor, one group-commit write per batch.
+private final class LogWriter: LogOwner {
+  static let cluster: UInt64 = 77
+  var log: Log!
+  var reactor: Reactor
+  private var batches: [[(group: Int, slot: Slot, size: Int)]]
+  private(set) var durable: [Int: UInt64] = [:]
+  private(set) var failure: ReplicationError?
+  private var token: UInt64 = 0
+
+  init(
+    _ folder: DataFolder, segmentBytes: Int, _ batches: [[(group: Int, slot: Slot, size: Int)]]
+  ) throws {
+    reactor = try Reactor(logger: quietLogger())
+    self.batches = batches
+    let recovered = try LogRecovery.run(folder, cluster: LogWriter.cluster, groupCount: 2)
+    log = try Log(
+      recovered, folder: folder, reactor: reactor, segmentBytes: segmentBytes, owner: self)
+  }
+
+  func run() throws {
+    reactor.schedule(after: .zero) { self.next() }
+    try reactor.run()
+  }
+
+  private func next() {
+    guard !batches.isEmpty else { return reactor.stop() }
+    for (group, slot, size) in batches.removeFirst() {
+      token += 1
+      if slot == 0 {
+        log.append(promise: Ballot(round: UInt64(size), node: 1), group: group, token: token)
+      } else {
+        log.append(
+          entry: entryFrame(group, slot, size), slot: slot, group: group, token: token)
+      }
+    }
+    log.flush()
+  }
+
+  private func entryFrame(_ group: Int, _ slot: Slot, _ size: Int) -> Bytes {
+    var buffer = try! Buffer(minimumCapacity: WireHeader.byteCount + size, in: reactor.pool)
+    buffer.appendZeros(WireHeader.byteCount)
+    for position in 0..<size { buffer.append(littleEndian: UInt8(truncatingIfNeeded: position)) }
+    let payload = EntryPayload(
+      unsealed: buffer.freeze(), count: 1, time: slot, cluster: LogWriter.cluster)
+    let entry = Entry(
+      slot: slot, ballot: Ballot(round: 1, node: 1), commit: slot - 1, payload: payload)
+    return try! payload.frame(
+      of: entry, cluster: LogWriter.cluster, group: UInt32(group), pool: reactor.pool)
+  }
+
+  func logged(group: Int, token: UInt64) { durable[group] = token }
+  func loggedWrite() { reactor.schedule(after: .zero) { self.next() } }
+  func logFailed(_ error: ReplicationError) {
+    failure = error
+    reactor.stop()
+  }
+}
+
+@Suite("Log", .serialized, .timeLimit(.minutes(2)))
+struct LogTests {
+  let folder = TemporaryFolder()
+  private var path: String { folder.path + "/data" }
+
+  private func open() throws -> DataFolder {
+    let address = try SocketAddress(host: "127.0.0.1", port: 1)
+    return try DataFolder(
+      HostConfiguration(
+        cluster: "log", node: 1, peers: [1: address], peerListen: address, directory: path,
+        groups: [0, 1].map { GroupConfiguration(id: $0, members: [1]) }))
+  }
+
+  private func recover() throws -> RecoveredLog {
+    let recovered = try LogRecovery.run(open(), cluster: LogWriter.cluster, groupCount: 2)
+    for segment in recovered.segments { Files.close(segment.descriptor) }
+    return recovered
+  }
+
+  private func write(
+    _ batches: [[(group: Int, slot: Slot, size: Int)]], segmentBytes: Int = 64 << 20
+  ) throws {
+    let writer = try LogWriter(open(), segmentBytes: segmentBytes, batches)
+    try writer.run()
+    #expect(writer.failure == nil)
+    writer.log.stop()
+  }
+
+  /// Ten writes of three entries each for group 0, and a promise for group 1 in each.
+  private var tenWrites: [[(group: Int, slot: Slot, size: Int)]] {
+    (0..<10).map { write in
+      var batch: [(group: Int, slot: Slot, size: Int)] = []
+      for entry in 1...3 { batch.append((0, Slot(write * 3 + entry), 100 + 37 * write)) }
+      batch.append((1, 0, write + 1))
+      return batch
+    }
+  }
+
+  @Test("what was reported durable is read back")
+  func readBack() throws {
+    try write(tenWrites)
+    let recovered = try recover()
+    #expect(recovered.groups[0].index.count == 30)
+    #expect(recovered.groups[0].commit == 29)
+    #expect(recovered.groups[1].promised == Ballot(round: 10, node: 1))
+    #expect(recovered.generation == 10)
+    #expect(recovered.tornBytes == 0)
+  }
+
+  @Test("the log goes on behind what it finds, over segments")
+  func goesOn() throws {
+    for round in 0..<4 {
+      try write(
+        (0..<6).map { [(0, Slot(round * 6 + $0 + 1), 3000)] }, segmentBytes: 8 << 10)
+    }
+    let recovered = try recover()
+    #expect(recovered.groups[0].index.count == 24)
+    #expect(recovered.segments.count > 4)
+    #expect(recovered.groups[0].index.allSatisfy { $0.byteCount == 3128 })
+  }
+
+  @Test("a newer record of a slot replaces the older")
+  func replaced() throws {
+    try write([[(0, 1, 10), (0, 2, 10)], [(0, 2, 500)]])
+    #expect(try recover().groups[0].index.map(\.byteCount) == [138, 628])
+  }
+
+  @Test("a frame larger than a segment has one of its own")
+  func oversized() throws {
+    try write([[(0, 1, 100)], [(0, 2, 6 << 20)], [(0, 3, 100)]], segmentBytes: 1 << 20)
+    #expect(try recover().groups[0].index.count == 3)
+  }
+
+  @Test("a write cut short at any byte is cut off, and all before it kept")
+  func tornTail() throws {
+    try write(tenWrites)
+    let whole = try recover()
+    let segment = whole.segments[0].path
+    let content = try contents(segment)
+    let lastStart = try #require(startOfWrite(10, content))
+    for cut in stride(from: lastStart, to: whole.head, by: 41) {
+      var torn = content
+      for position in cut..<whole.head { torn[position] = 0 }
+      try overwrite(segment, torn)
+      let recovered = try recover()
+      #expect((27...30).contains(recovered.groups[0].index.count))
+      #expect(recovered.groups[0].index.count >= 27)
+      // The remains are gone: a second look finds nothing torn.
+      #expect(try recover().tornBytes == 0)
+      try overwrite(segment, content)
+    }
+  }
+
+  @Test("sectors of the last write may arrive in any order")
+  func reorderedSectors() throws {
+    try write(tenWrites)
+    let whole = try recover()
+    let segment = whole.segments[0].path
+    let content = try contents(segment)
+    let lastStart = try #require(startOfWrite(10, content))
+    for sector in stride(from: lastStart, to: whole.head, by: 512) {
+      var torn = content
+      for position in sector..<(sector + 512) { torn[position] = 0 }
+      try overwrite(segment, torn)
+      #expect(try recover().groups[0].index.count >= 27)
+      try overwrite(segment, content)
+    }
+  }
+
+  @Test("damage before the last write is refused, wherever it is")
+  func damage() throws {
+    try write(tenWrites)
+    let whole = try recover()
+    let segment = whole.segments[0].path
+    let content = try contents(segment)
+    let lastStart = try #require(startOfWrite(10, content))
+    var refused = 0
+    for position in stride(from: 0, to: lastStart, by: 29) {
+      var damaged = content
+      damaged[position] ^= 0x40
+      try overwrite(segment, damaged)
+      do {
+        // Only padding between records may be damaged without loss.
+        #expect(try recover().groups[0].index.count == 30)
+      } catch let error as ReplicationError {
+        #expect(error.code == .damagedLog)
+        refused += 1
+      }
+      try overwrite(segment, content)
+    }
+    #expect(refused > 50)
+    #expect(try recover().groups[0].index.count == 30)
+  }
+
+  @Test("a missing segment is refused")
+  func missingSegment() throws {
+    try write((0..<12).map { [(0, Slot($0 + 1), 3000)] }, segmentBytes: 8 << 10)
+    let second = try recover().segments[1].path
+    unsafe unlink(second)
+    let error = #expect(throws: ReplicationError.self) { try recover() }
+    #expect(error?.code == .damagedLog)
+  }
+
+  @Test("a log of another folder is not read")
+  func otherFolder() throws {
+    try write(tenWrites)
+    let copy = try contents(recover().segments[0].path)
+    let other = TemporaryFolder()
+    let address = try SocketAddress(host: "127.0.0.1", port: 1)
+    let data = try DataFolder(
+      HostConfiguration(
+        cluster: "log", node: 1, peers: [1: address], peerListen: address,
+        directory: other.path + "/data",
+        groups: [0, 1].map { GroupConfiguration(id: $0, members: [1]) }))
+    try Files.replace(data.path + "/" + LogSegment.name(1), in: data.path, with: copy)
+    let recovered = try LogRecovery.run(data, cluster: LogWriter.cluster, groupCount: 2)
+    #expect(recovered.records == 0)
+    for segment in recovered.segments { Files.close(segment.descriptor) }
+  }
+
+  @Test("a write that the disk refuses stops the log, once")
+  func refusedWrite() throws {
+    try write([[(0, 1, 10)]])
+    let writer = try LogWriter(open(), segmentBytes: 64 << 20, [[(0, 2, 10)], [(0, 3, 10)]])
+    // A descriptor that cannot be written to stands for a disk that fails.
+    Files.close(writer.log.segments[0].descriptor)
+    try writer.run()
+    #expect(writer.failure?.code == .ioFailed)
+    #expect(writer.durable.isEmpty)
+  }
+
+  private func contents(_ path: String) throws -> [UInt8] {
+    let descriptor = try Files.open(path, O_RDONLY)
+    defer { Files.close(descriptor) }
+    return try Files.read(descriptor, path, at: 0, count: Files.size(descriptor, path))
+  }
+
+  private func overwrite(_ path: String, _ content: [UInt8]) throws {
+    let descriptor = try Files.open(path, O_WRONLY)
+    defer { Files.close(descriptor) }
+    #expect(unsafe pwrite(descriptor, content, content.count, 0) == content.count)
+  }
+
+  /// Where the first record of a write stands.
+  private func startOfWrite(_ generation: UInt64, _ content: [UInt8]) -> Int? {
+    stride(from: 0, to: content.count - 64, by: 512).first { offset in
+      let value = (0..<8).reduce(UInt64(0)) {
+        $0 | UInt64(content[offset + 32 + $1]) << (8 * UInt64($1))
+      }
+      return value == generation && content[offset + 7] == 1
+    }
+  }
+}

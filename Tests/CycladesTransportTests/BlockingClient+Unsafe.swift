@@ -1,0 +1,84 @@
+import CycladesTransport
+import Glibc
+
+/// A plain blocking socket: the peer that tests look at the reactor with. Every wait is bounded.
+final class BlockingClient: Sendable {
+  let descriptor: Int32
+  static let timeoutSeconds = 10
+
+  struct Failure: Error { let what: String, errno: Int32 }
+
+  init(_ address: SocketAddress, receiveBuffer: Int32? = nil) throws {
+    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var timeout = timeval(tv_sec: Self.timeoutSeconds, tv_usec: 0)
+    let size = socklen_t(MemoryLayout<timeval>.size)
+    unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, size)
+    unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, size)
+    var on: Int32 = 1
+    unsafe setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
+    if var bytes = receiveBuffer {
+      unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &bytes, 4)
+    }
+    var name = sockaddr_in()
+    name.sin_family = sa_family_t(AF_INET)
+    name.sin_port = address.port.bigEndian
+    name.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    let result = unsafe withUnsafePointer(to: &name) {
+      unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        unsafe connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
+    }
+    if result != 0 { throw Failure(what: "connect", errno: errno) }
+  }
+
+  deinit { close(descriptor) }
+
+  func send(_ bytes: [UInt8]) throws {
+    var sent = 0
+    while sent < bytes.count {
+      let n = unsafe bytes.withUnsafeBytes {
+        unsafe Glibc.send(
+          descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+      }
+      if n < 0 { throw Failure(what: "send", errno: errno) }
+      sent += n
+    }
+  }
+
+  /// Up to `count` bytes; fewer only at the end of the stream.
+  func receive(_ count: Int) throws -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    var received = 0
+    while received < count {
+      let n = unsafe bytes.withUnsafeMutableBytes {
+        unsafe recv(descriptor, $0.baseAddress! + received, count - received, 0)
+      }
+      if n < 0 { throw Failure(what: "receive", errno: errno) }
+      if n == 0 { break }
+      received += n
+    }
+    bytes.removeLast(count - received)
+    return bytes
+  }
+
+  /// True when the peer closed, in order or by reset, within the time limit.
+  func seesEnd() -> Bool {
+    do { return try receive(1).isEmpty } catch let failure as Failure {
+      return failure.errno == ECONNRESET
+    } catch { return false }
+  }
+
+  func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+  /// Makes the close a reset.
+  func resetOnClose() {
+    var option = linger(l_onoff: 1, l_linger: 0)
+    unsafe setsockopt(
+      descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+  }
+}
+
+extension RawSpan {
+  /// A copy as an array.
+  var array: [UInt8] { unsafe withUnsafeBytes { unsafe [UInt8]($0) } }
+}

@@ -1,0 +1,144 @@
+import CycladesTransport
+import Logging
+import Synchronization
+import Testing
+
+/// The suites' common parent; what creates rings runs one test at a time.
+@Suite("transport", .serialized, .timeLimit(.minutes(1)))
+struct TransportTests {}
+
+/// Runs a reactor thread around `body`, stops it, and demands that nothing is left behind.
+func withReactor<T: Sendable>(
+  _ configuration: ReactorConfiguration = ReactorConfiguration(),
+  setUp: @escaping @Sendable (Reactor) throws -> T, body: (T, ReactorThread) async throws -> Void,
+  sourceLocation: SourceLocation = #_sourceLocation
+) async throws -> ReactorStatistics {
+  let made = Shared<T?>(nil)
+  let thread = try ReactorThread.start(
+    name: "test", configuration: configuration, logger: Logger(label: "test")
+  ) { reactor in
+    let value = try setUp(reactor)
+    made.set(value)
+  }
+  do {
+    try await body(made.value!, thread)
+  } catch {
+    thread.stop()
+    await thread.finished()
+    throw error
+  }
+  thread.stop()
+  await thread.finished()
+  let end = try #require(thread.finalStatistics, sourceLocation: sourceLocation)
+  #expect(thread.failure == nil, sourceLocation: sourceLocation)
+  #expect(
+    [end.connections, end.listeners, end.timers, end.operations, end.blocks] == [0, 0, 0, 0, 0],
+    "connections, listeners, timers, operations, blocks left behind",
+    sourceLocation: sourceLocation)
+  return end
+}
+
+/// A value that the reactor's thread writes and the test reads.
+final class Shared<Value: Sendable>: Sendable {
+  private let storage: Mutex<Value>
+  init(_ value: Value) { storage = Mutex(value) }
+  var value: Value { storage.withLock { $0 } }
+  func set(_ value: Value) { storage.withLock { $0 = value } }
+  func update(_ body: (inout Value) -> Void) { storage.withLock { body(&$0) } }
+
+  /// Waits, at most ten seconds, until the value is as wanted.
+  func wait(until condition: (Value) -> Bool) async -> Bool {
+    for _ in 0..<5000 {
+      if condition(value) { return true }
+      try? await Task.sleep(for: .milliseconds(2))
+    }
+    return false
+  }
+}
+
+/// What an endpoint saw, for the test to look at.
+struct Log: Sendable {
+  var opened: [ConnectionID] = []
+  var bytes: [UInt8] = []
+  var received = 0
+  var calls = 0
+  var frames: [[UInt8]] = []
+  var inputEnds = 0
+  var drained = 0
+  var closed: [CloseReason] = []
+}
+
+/// An endpoint that writes everything down, and does with input what the test says.
+final class Recorder: Endpoint {
+  let log = Shared(Log())
+  var keepsBytes = true
+  var onOpened: ((ConnectionID) -> Void)?
+  var onReceived: ((ConnectionID, borrowing RawSpan) -> Progress)?
+  var onFrame: ((ConnectionID, Bytes) -> Void)?
+  var onDrained: ((ConnectionID) -> Void)?
+  var end = InputEnd.close
+
+  func opened(_ connection: ConnectionID) {
+    log.update { $0.opened.append(connection) }
+    onOpened?(connection)
+  }
+
+  func received(_ connection: ConnectionID, _ bytes: RawSpan) -> Progress {
+    let progress = onReceived?(connection, bytes) ?? Progress(consumed: bytes.byteCount)
+    let consumed = keepsBytes ? bytes.extracting(first: progress.consumed).array : []
+    log.update {
+      $0.calls += 1
+      $0.received += progress.consumed
+      $0.bytes += consumed
+    }
+    return progress
+  }
+
+  func received(_ connection: ConnectionID, frame: Bytes) {
+    let copy = frame.span.array
+    log.update { $0.frames.append(copy) }
+    onFrame?(connection, frame)
+  }
+
+  func inputEnded(_ connection: ConnectionID) -> InputEnd {
+    log.update { $0.inputEnds += 1 }
+    return end
+  }
+
+  func drained(_ connection: ConnectionID) {
+    log.update { $0.drained += 1 }
+    onDrained?(connection)
+  }
+
+  func closed(_ connection: ConnectionID, _ reason: CloseReason) {
+    log.update { $0.closed.append(reason) }
+  }
+}
+
+/// Sends everything back.
+final class Echo: Endpoint {
+  let reactor: Reactor
+  init(_ reactor: Reactor) { self.reactor = reactor }
+  func received(_ connection: ConnectionID, _ bytes: RawSpan) -> Progress {
+    reactor.send(connection, copying: bytes)
+    return Progress(consumed: bytes.byteCount)
+  }
+}
+
+/// Bytes that differ from their neighbours at every distance that matters here.
+func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
+  var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
+  return (0..<count).map { _ in
+    state ^= state << 13
+    state ^= state >> 7
+    state ^= state << 17
+    return UInt8(truncatingIfNeeded: state)
+  }
+}
+
+/// One frame of `size` bytes, its size in front.
+func frame(_ size: Int, seed: UInt64 = 1) -> [UInt8] {
+  var bytes = pattern(size, seed: seed)
+  for i in 0..<4 { bytes[i] = UInt8(truncatingIfNeeded: size >> (8 * i)) }
+  return bytes
+}
