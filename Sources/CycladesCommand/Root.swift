@@ -11,7 +11,9 @@ struct RootCommand: AsyncParsableCommand {
       killed, a word count over real files.
       """,
     version: version,
-    subcommands: [VersionCommand.self])
+    subcommands: [
+      ServeCommand.self, ClusterCommand.self, StatusCommand.self, VersionCommand.self,
+    ])
 
   static let version = "0.1.0"
 }

@@ -247,6 +247,9 @@ extension Command {
       144, "wait", 3, [.noScript], scope: .server, .generic,
       since: "3.0.0", "Returns on how many replicas every acknowledged write is durable",
       categories: ["connection"]),
+    Command(
+      145, "cyclades", -2, [], scope: .server, .server,
+      since: "7.0.0", "Commands about the Cyclades cluster"),
   ]
 }
 

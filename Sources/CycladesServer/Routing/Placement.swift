@@ -1,0 +1,54 @@
+import CycladesPaxos
+import CycladesReplication
+import CycladesRing
+import CycladesStore
+import CycladesTransport
+import Logging
+
+extension StoreServerConfiguration {
+  /// The replicas of each shard: three, or as many as there are nodes.
+  var replicas: Int { min(3, peers.count) }
+
+  /// The host that clients are told to use for this node: the one its peers use.
+  var announcedHost: String { peers[node]?.host ?? plainListen.host }
+
+  /// Which nodes hold which shard: a function of the node numbers and the shard count alone, so that
+  /// every node arrives at the same.
+  func makeShardMap() throws -> ShardMap {
+    var builder = try RingBuilder()
+    for node in peers.keys.sorted() {
+      try builder.add(Member(id: String(node.rawValue)))
+    }
+    return try ShardMap(shardCount: shards, replicas: replicas, ring: builder.build())
+  }
+
+  /// An empty shard, its table seeded alike on all nodes.
+  func makeShard(_ shard: Int) -> StoreShard {
+    StoreShard(seed: Ring.position(of: "\(cluster)/\(shard)"))
+  }
+
+  /// Opens the replication layer for every shard.
+  func makeHost(
+    _ announcement: NodeAnnouncement, _ shards: ShardMap, _ machines: [StoreShard],
+    reactor: Reactor, logger: Logger
+  ) throws -> any ShardHost {
+    var host = HostConfiguration(
+      cluster: cluster, node: node, peers: peers, peerListen: peerListen ?? peers[node]!,
+      directory: directory,
+      groups: machines.indices.map { shard in
+        GroupConfiguration(
+          id: UInt32(shard), members: shards.members(of: shard).map(NodeID.init(member:)))
+      })
+    host.announcement = announcement.bytes
+    // A command has other arguments beside its largest; more than that are refused as too large.
+    host.limits.commandBytesMax = maximumValueBytes + (1 << 20)
+    return try ReplicaHost(host, reactor: reactor, logger: logger) { machines[Int($0)] }
+  }
+}
+
+extension NodeID {
+  /// The node that a member of the placement ring stands for.
+  init(member: String) { self.init(rawValue: UInt32(member)!) }
+}
+
+extension ReplicaHost: ShardHost where Machine == StoreShard {}

@@ -1,0 +1,173 @@
+import CycladesPaxos
+import CycladesReplication
+import CycladesRing
+import CycladesStore
+import CycladesTransport
+import Glibc
+import Logging
+
+/// Everything of one server that lives on its reactor's thread: the shards' replicas, both client
+/// listeners and the clients.
+final class StoreNode {
+  let configuration: StoreServerConfiguration
+  let reactor: Reactor
+  let shards: ShardMap
+  /// The replicas' state, by group.
+  let machines: [StoreShard]
+  let host: any ShardHost
+  let directory: NodeDirectory
+  let commands = ServerCommands()
+  let parser: RequestParser
+  let windowLimits: ReplyWindow.Limits
+
+  private(set) var clients = ClientTable()
+  var statistics = ServerStatistics()
+
+  /// Where replies are put together before they are sent, one at a time.
+  private var scratch = Reply()
+  private let logger: Logger
+  private let startedAt: Instant
+  private let listeners: [Listener]
+  private let endpoints: [ClientListener]
+  private var whenDrained: (() -> Void)?
+  /// Why the node stopped by itself, if it did.
+  private(set) var failure: ReplicationError?
+
+  /// Opens the listeners, then the replicas; nothing is served before `start`.
+  ///
+  /// - Parameter makeHost: makes the replication layer, given what to announce to peers and the
+  ///   state of each group's replica.
+  init(
+    _ configuration: StoreServerConfiguration, reactor: Reactor, logger: Logger,
+    makeHost: (NodeAnnouncement, ShardMap, [StoreShard]) throws -> any ShardHost
+  ) throws {
+    self.configuration = configuration
+    self.reactor = reactor
+    self.logger = logger
+    startedAt = reactor.now
+    shards = try configuration.makeShardMap()
+    machines = (0..<configuration.shards).map { configuration.makeShard($0) }
+    var limits = RequestLimits()
+    limits.bulkBytesMax = UInt32(configuration.maximumValueBytes)
+    parser = RequestParser(limits: limits)
+    windowLimits = ReplyWindow.Limits(queuedMax: configuration.reactor.sendHighWatermark)
+
+    endpoints = [ClientListener(.cluster), ClientListener(.plain)]
+    listeners = [
+      try reactor.listen(on: configuration.clusterListen, mode: .stream, endpoint: endpoints[0]),
+      try reactor.listen(on: configuration.plainListen, mode: .stream, endpoint: endpoints[1]),
+    ]
+    let announcement = NodeAnnouncement(
+      host: configuration.announcedHost, clusterPort: listeners[0].address.port,
+      plainPort: listeners[1].address.port)
+    host = try makeHost(announcement, shards, machines)
+    directory = NodeDirectory(own: configuration.node, announcement, host)
+    for endpoint in endpoints { endpoint.node = self }
+    host.delegate = self
+  }
+
+  var id: NodeID { configuration.node }
+
+  /// The nodes on which every acknowledged write is durable, at least.
+  var quorum: Int { configuration.replicas / 2 + 1 }
+
+  var uptimeSeconds: Int { startedAt.seconds(until: reactor.now) }
+
+  /// Where the listeners are bound.
+  var addresses: StoreServerAddresses {
+    StoreServerAddresses(cluster: listeners[0].address, plain: listeners[1].address)
+  }
+
+  /// Begins to serve.
+  func start() throws {
+    try host.start()
+    logger.info(
+      "serving",
+      metadata: [
+        "node": "\(id.rawValue)", "cluster.address": "\(addresses.cluster)",
+        "plain.address": "\(addresses.plain)", "shards": "\(shards.shardCount)",
+      ])
+  }
+
+  // MARK: - Clients
+
+  func opened(_ connection: ConnectionID, _ port: Client.Port) {
+    guard clients.count < configuration.maximumClients, whenDrained == nil else {
+      statistics.rejectedConnections += 1
+      let refusal = compose { $0.appendError("ERR max number of clients reached") }
+      reactor.send(connection, copying: refusal.rawSpan)
+      reactor.close(connection, flush: true)
+      return
+    }
+    statistics.connections += 1
+    let address = reactor.peerAddress(connection)?.description ?? "?"
+    clients.insert(
+      Client(
+        id: clients.nextID(), connection: connection, port: port, address: address, node: self))
+  }
+
+  func closed(_ connection: ConnectionID, _ reason: CloseReason) {
+    guard let client = clients.remove(connection) else { return }
+    logger.trace(
+      "client gone",
+      metadata: ["client.address": "\(client.address)", "reason": "\(reason)"])
+    finishDrainIfPossible()
+  }
+
+  /// Puts a reply together; its bytes are valid until the next one, and copied when kept longer.
+  func compose(_ write: (inout Reply) -> Void) -> [UInt8] {
+    scratch.removeAll()
+    write(&scratch)
+    return scratch.bytes
+  }
+
+  // MARK: - Drain
+
+  /// Accepts no more clients, answers what is owed, closes every connection, then calls `done`.
+  ///
+  /// What is not answered within the configured time is given up: those clients see the connection
+  /// close, and must take the outcome for unknown.
+  func drain(_ done: @escaping () -> Void) {
+    guard whenDrained == nil else { return }
+    whenDrained = done
+    for listener in listeners { listener.close() }
+    for client in clients.byAge { client.end() }
+    _ = reactor.schedule(after: configuration.drainTimeout) { [weak self] in
+      guard let self else { return }
+      for client in clients.byAge { reactor.close(client.connection, flush: false) }
+    }
+    finishDrainIfPossible()
+  }
+
+  private func finishDrainIfPossible() {
+    guard let done = whenDrained, clients.count == 0 else { return }
+    whenDrained = {}
+    host.stop()
+    done()
+  }
+}
+
+extension StoreNode: ReplicaHostDelegate {
+  func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
+    // A client that left meanwhile has no use for its replies.
+    clients[ConnectionID(rawValue: context.a)]?.completed(Ticket(context), outcome, reply)
+  }
+
+  func failed(_ error: ReplicationError) {
+    failure = error
+    reactor.stop()
+  }
+
+  func leadershipChanged(_ group: UInt32) {
+    logger.debug(
+      "leader changed",
+      metadata: [
+        "shard.id": "\(group)", "leader": "\(host.leader(of: group)?.rawValue ?? 0)",
+      ])
+  }
+}
+
+extension Instant {
+  /// Whole seconds from here to a later instant.
+  func seconds(until later: Instant) -> Int { Int((later - self).components.seconds) }
+}

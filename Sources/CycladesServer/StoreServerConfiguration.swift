@@ -1,0 +1,69 @@
+public import CycladesPaxos
+public import CycladesTransport
+
+/// How one node of a store serves.
+///
+/// All nodes of a cluster must agree on `cluster`, the numbers and addresses in `peers`, and `shards`:
+/// together they say which node holds which keys. What disagrees is refused when nodes connect.
+public struct StoreServerConfiguration: Sendable {
+  /// This node's number, one of those in `peers`.
+  public var node: NodeID
+  /// The cluster's name; a data folder belongs to one cluster for good.
+  public var cluster = "cyclades"
+  /// Every node's address for other nodes, this one's included.
+  public var peers: [NodeID: SocketAddress]
+  /// Where to listen for cluster clients, which follow MOVED. Port 0 takes a free one.
+  public var clusterListen: SocketAddress
+  /// Where to listen for any client; commands are forwarded to where they belong.
+  public var plainListen: SocketAddress
+  /// Where to listen for other nodes; `nil` is this node's address in `peers`.
+  public var peerListen: SocketAddress?
+  /// The data folder; made when missing, refused when it is another node's or something else.
+  public var directory: String
+  /// The number of shards, fixed when the cluster is created; a power of two up to 1024.
+  public var shards = 16
+  /// The largest argument of a command in bytes, 512 MiB at most.
+  ///
+  /// A longer one is a protocol error, as in Redis. It bounds what a client may send, not what APPEND
+  /// and SETRANGE may build up, whose bound is 512 MiB on every node.
+  public var maximumValueBytes = 64 << 20
+  /// The clients served at once, both listeners together; others are refused with an error.
+  public var maximumClients = 10_000
+  /// How long `stop` waits for answers that are still owed to clients.
+  public var drainTimeout = Duration.seconds(5)
+  /// The reactor's limits and backend.
+  public var reactor = ReactorConfiguration()
+
+  /// A configuration with loopback client listeners on free ports.
+  public init(node: NodeID, peers: [NodeID: SocketAddress], directory: String) {
+    self.node = node
+    self.peers = peers
+    self.directory = directory
+    clusterListen = .loopback()
+    plainListen = .loopback()
+  }
+
+  /// Checks what can be checked before anything is opened.
+  ///
+  /// - Throws: `ServerError` with code `badConfiguration`, naming the setting.
+  func validate() throws(ServerError) {
+    func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(ServerError) {
+      if !condition { throw ServerError(.badConfiguration, message()) }
+    }
+    let known = peers.keys.sorted().map { String($0.rawValue) }.joined(separator: ", ")
+    try require(peers[node] != nil, "node \(node.rawValue) is not among the peers (\(known))")
+    try require(
+      peers.keys.allSatisfy { $0.rawValue > 0 }, "node numbers begin with 1; a peer has number 0")
+    try require(
+      Set(peers.values).count == peers.count, "two peers have the same address; each needs its own")
+    try require(!cluster.isEmpty, "the cluster needs a name")
+    try require(!directory.isEmpty, "the data folder needs a path")
+    try require(
+      shards > 0 && shards <= 1024 && shards & (shards - 1) == 0,
+      "\(shards) shards: the number must be a power of two from 1 to 1024")
+    try require(
+      maximumValueBytes > 0 && maximumValueBytes <= 512 << 20,
+      "a value limit of \(maximumValueBytes) bytes: it must be from 1 to 512 MiB")
+    try require(maximumClients > 0, "at least one client must be allowed")
+  }
+}
