@@ -41,6 +41,7 @@ public struct ApplyContext: Sendable {
   /// The slot of the entry that holds the command; for a query, the last applied slot.
   public var slot: UInt64
   /// Log time in milliseconds since 1970: assigned by the leader, never decreasing within a group.
+  /// For a query, the leader's clock when it is ahead; nothing is due between the two.
   public var time: UInt64
 
   /// Makes a context; the replication layer does, and tests of state machines.

@@ -322,7 +322,7 @@ extension Group {
     }
     if let waiting = overdue, logTime >= waiting.until {
       overdue = nil
-      answer(waiting.queries)
+      answer(waiting.queries, at: logTime)
     }
   }
 
@@ -336,12 +336,14 @@ extension Group {
       // What expires does so at one point of the log: answer behind it.
       overdue = (time, (overdue?.queries ?? []) + queries)
     } else {
-      answer(queries)
+      answer(queries, at: max(logTime, time))
     }
   }
 
-  private func answer(_ queries: [Query]) {
-    let context = ApplyContext(group: id, slot: core.applied, time: logTime)
+  /// Nothing in the machine is due at `time`, so an answer may reckon with it: what a query says is
+  /// left of a lifetime goes down even when nothing is written.
+  private func answer(_ queries: [Query], at time: UInt64) {
+    let context = ApplyContext(group: id, slot: core.applied, time: time)
     for query in queries {
       reply.removeAll()
       _ = SizedItems.forEach(query.body.span) { item in

@@ -1,17 +1,24 @@
 internal import CCycladesRESP
 
-/// Where the arguments of a command lie, in memory that grows and is reused.
+/// Where the arguments of a command lie, in memory that grows and is reused; and the memory for
+/// arguments that had to be unquoted.
 @safe final class ArgumentList {
   private(set) var storage: UnsafeMutableBufferPointer<cyc_resp_argument>
+  let scratch: UnsafeMutableBufferPointer<UInt8>
   /// How many of them are in use.
   var count = 0
 
-  init() {
+  init(scratchBytes: Int = 0) {
     unsafe storage = .allocate(capacity: 16)
     unsafe storage.initialize(repeating: cyc_resp_argument())
+    unsafe scratch = .allocate(capacity: scratchBytes)
+    unsafe scratch.initialize(repeating: 0)
   }
 
-  deinit { unsafe storage.deallocate() }
+  deinit {
+    unsafe storage.deallocate()
+    unsafe scratch.deallocate()
+  }
 
   /// Makes room for `capacity` arguments; forgets those there are.
   func reserve(_ capacity: Int) {
@@ -30,7 +37,8 @@ internal import CCycladesRESP
 
 /// The arguments of one command, as views into bytes that somebody else owns.
 ///
-/// As they come from a ``RequestParser`` the command's name is argument 0.
+/// They keep the list of their places alive, but the list's owner may fill it anew; a stale view
+/// then shows other bytes or stops at a bound, and never leaves the memory it is a view of. As they come from a ``RequestParser`` the command's name is argument 0.
 public struct Arguments: ~Escapable {
   let bytes: RawSpan
   let list: ArgumentList

@@ -38,7 +38,7 @@ public struct ProtocolViolation: Error, Hashable, Sendable, CustomStringConverti
 /// many bytes to wait for, so that a large value is looked at twice and not once per packet.
 ///
 /// Not thread-safe. Follows the RESP specification and the inline form of Redis 7.
-@safe public final class RequestParser {
+public final class RequestParser {
   /// What the bytes begin with.
   public enum Parsed: Hashable, Sendable {
     /// A whole request of that many bytes; ``RequestParser/arguments(of:)`` has its arguments. They
@@ -51,20 +51,16 @@ public struct ProtocolViolation: Error, Hashable, Sendable, CustomStringConverti
   }
 
   private let limits: cyc_resp_limits
-  private let scratch: UnsafeMutableBufferPointer<UInt8>
+  private let list: ArgumentList
   private var isInScratch = false
-  let list = ArgumentList()
 
   /// Makes a parser; allocates its scratch space for inline requests.
   public init(limits: RequestLimits = .init()) {
     self.limits = cyc_resp_limits(
       arguments: limits.argumentsMax, bulk: limits.bulkBytesMax, line: limits.inlineBytesMax,
       request: limits.requestBytesMax)
-    unsafe scratch = .allocate(capacity: Int(limits.inlineBytesMax) + 1)
-    unsafe scratch.initialize(repeating: 0)
+    list = ArgumentList(scratchBytes: Int(limits.inlineBytesMax))
   }
-
-  deinit { unsafe scratch.deallocate() }
 
   /// Parses the first request in `bytes`.
   ///
@@ -75,7 +71,7 @@ public struct ProtocolViolation: Error, Hashable, Sendable, CustomStringConverti
       let status = unsafe bytes.withUnsafeBytes { raw in
         unsafe cyc_resp_parse(
           raw.baseAddress?.assumingMemoryBound(to: UInt8.self), raw.count, [limits],
-          scratch.baseAddress, list.storage.baseAddress, UInt32(list.storage.count), &request)
+          list.scratch.baseAddress, list.storage.baseAddress, UInt32(list.storage.count), &request)
       }
       switch status {
       case CYC_RESP_OK:
@@ -94,11 +90,11 @@ public struct ProtocolViolation: Error, Hashable, Sendable, CustomStringConverti
 
   /// The arguments of the request found by the last ``parse(_:)``, which must have been given the
   /// same bytes. They are valid until the next call of `parse`.
-  @_lifetime(borrow self, copy bytes)
+  @_lifetime(copy bytes)
   public func arguments(of bytes: RawSpan) -> Arguments {
     guard isInScratch else { return Arguments(bytes, list) }
     let inline = unsafe _overrideLifetime(
-      RawSpan(_unsafeBytes: UnsafeRawBufferPointer(scratch)), borrowing: self)
+      RawSpan(_unsafeBytes: UnsafeRawBufferPointer(list.scratch)), copying: bytes)
     return Arguments(inline, list)
   }
 

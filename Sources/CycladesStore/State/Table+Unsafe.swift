@@ -94,6 +94,29 @@ internal import CCycladesTable
   /// Removes what is due at or before `time`.
   mutating func advance(to time: UInt64) { unsafe _ = cyc_table_advance(raw, time) }
 
+  /// Visits keys in the order of their hashes, at least `count` of them if there are as many at or
+  /// behind `cursor`; start with 0.
+  ///
+  /// A key that stays in the table from the first call to the last is visited exactly once, however
+  /// the table grows or shrinks in between.
+  ///
+  /// - Returns: the cursor to go on from, 0 at the end.
+  func scan(from cursor: UInt64, count: Int, _ visit: (RawSpan) -> Void) -> UInt64 {
+    withoutActuallyEscaping(visit) { visit in
+      var visit = visit
+      return unsafe withUnsafeMutablePointer(to: &visit) { context in
+        unsafe cyc_table_scan(
+          raw, cursor, UInt64(count),
+          { context, item in
+            let visit = unsafe context!.assumingMemoryBound(to: ((RawSpan) -> Void).self)
+            let item = unsafe item!.pointee
+            unsafe visit.pointee(
+              RawSpan(_unsafeStart: item.key, byteCount: Int(item.key_length)))
+          }, context)
+      }
+    }
+  }
+
   private static let none = UInt64.max  // CYC_DEADLINE_NONE
 
   private static func deadline(_ value: UInt64) -> UInt64? { value == none ? nil : value }

@@ -1,0 +1,46 @@
+import CycladesTransport
+import Testing
+
+@testable import CycladesReplication
+
+/// Holds one value for as many milliseconds as the command says; a query answers what is left.
+private struct Fuse: StateMachine {
+  var deadline: UInt64?
+
+  mutating func apply(_ command: RawSpan, _ context: ApplyContext, reply: inout Reply) {
+    deadline = context.time + (command.littleEndianInteger(as: UInt64.self) ?? 0)
+  }
+
+  func read(_ query: RawSpan, _ context: ApplyContext, reply: inout Reply) {
+    if let deadline { precondition(deadline > context.time, "an overdue value was still there") }
+    reply.append(littleEndian: deadline.map { $0 - context.time } ?? 0)
+  }
+
+  var nextDeadline: UInt64? { deadline }
+
+  mutating func advance(to time: UInt64) {
+    if let deadline, deadline <= time { self.deadline = nil }
+  }
+}
+
+@Suite("Log time", .serialized, .timeLimit(.minutes(1)))
+struct LogTimeTests {
+  @Test("a lifetime runs down and ends, though nothing is written")
+  func runsDown() async throws {
+    let cluster = try CounterCluster()
+    var replicas: [Replica] = []
+    for configuration in cluster.configurations {
+      replicas.append(
+        try await Replica.start(configuration, logger: quietLogger()) { Fuse() })
+    }
+    _ = try await replicas[0].propose(bytes(1500))
+    let early = integer(try await replicas[1].read([]))
+    #expect(early > 0 && early <= 1500)
+    try await Task.sleep(for: .milliseconds(200))
+    let later = integer(try await replicas[2].read([]))
+    #expect(later + 150 <= early)
+    try await Task.sleep(for: .milliseconds(1500))
+    for replica in replicas { #expect(integer(try await replica.read([])) == 0) }
+    for replica in replicas { await replica.stop() }
+  }
+}
