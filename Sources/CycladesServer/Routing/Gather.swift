@@ -16,8 +16,8 @@ final class Gather {
   private var join: ReplyJoin
   private var outstanding: Int
   private var done = 0
-  private var isUnknown = false
-  private var refusal: [UInt8]?
+  /// The first outcome other than done; unknown outranks any refusal.
+  private var failure: Outcome?
 
   init(_ join: ReplyJoin, parts: [Part]) {
     self.join = join
@@ -25,8 +25,7 @@ final class Gather {
     outstanding = parts.count
   }
 
-  /// Takes in the reply of one part, or the error line that stands for its outcome; true when it was
-  /// the last one.
+  /// Takes in the outcome of one part, and its reply if it is done; true when it was the last one.
   func receive(part: Int, _ outcome: Outcome, _ reply: RawSpan) -> Bool {
     precondition(outstanding > 0, "every part answers once")
     outstanding -= 1
@@ -35,9 +34,9 @@ final class Gather {
       done += 1
       join.add(reply, keys: parts[part].keys)
     case .notDone:
-      refusal = refusal ?? [UInt8](copying: reply)
+      failure = failure ?? outcome
     case .unknown:
-      isUnknown = true
+      failure = outcome
     }
     return outstanding == 0
   }
@@ -45,17 +44,12 @@ final class Gather {
   /// Appends the one reply to the whole command, once every part is in.
   func finish(into reply: inout Reply) {
     precondition(outstanding == 0, "a gather ends with its last part")
+    guard let failure else { return join.finish(into: &reply) }
     let isWrite = parts.contains { $0.duty.isWrite }
-    if isWrite, isUnknown {
-      Refusals.unknown(&reply)
-    } else if isWrite, refusal != nil, done > 0 {
+    if isWrite, done > 0, failure != .unknown {
       Refusals.executedInPart(&reply)
-    } else if let refusal {
-      reply.append(contentsOf: refusal)
-    } else if isUnknown {
-      Refusals.unknown(&reply)
     } else {
-      join.finish(into: &reply)
+      Refusals.append(failure, to: &reply)
     }
   }
 }

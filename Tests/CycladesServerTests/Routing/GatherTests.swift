@@ -44,22 +44,22 @@ struct GatherTests {
   func refused() {
     let reply = whole(
       .allOK, isWrite: true, keys: [[0], [1]],
-      [(.notDone(.noLeader), "-CLUSTERDOWN a\r\n"), (.notDone(.overloaded), "-TRYAGAIN b\r\n")])
-    #expect(reply == "-CLUSTERDOWN a\r\n")
+      [(.notDone(.noLeader), ""), (.notDone(.overloaded), "")])
+    #expect(reply.hasPrefix("-CLUSTERDOWN "))
   }
 
   @Test("a write that only some shards executed is not called undone")
   func executedInPart() {
     let reply = whole(
       .allOK, isWrite: true, keys: [[0], [1]],
-      [(.done, "+OK\r\n"), (.notDone(.noLeader), "-CLUSTERDOWN a\r\n")])
+      [(.done, "+OK\r\n"), (.notDone(.noLeader), "")])
     #expect(reply.hasPrefix("-UNKNOWNOUTCOME "))
   }
 
   @Test("a write with a part of unknown outcome is unknown")
   func unknown() {
     let reply = whole(
-      .sum, isWrite: true, keys: [[0], [1]], [(.notDone(.noLeader), "-X\r\n"), (.unknown, "")])
+      .sum, isWrite: true, keys: [[0], [1]], [(.notDone(.noLeader), ""), (.unknown, "")])
     #expect(reply.hasPrefix("-UNKNOWNOUTCOME "))
   }
 
@@ -67,7 +67,7 @@ struct GatherTests {
   func readRefused() {
     let reply = whole(
       .gather, isWrite: false, keys: [[0], [1]],
-      [(.done, "*1\r\n$1\r\na\r\n"), (.notDone(.noLeader), "-CLUSTERDOWN a\r\n")])
-    #expect(reply == "-CLUSTERDOWN a\r\n")
+      [(.done, "*1\r\n$1\r\na\r\n"), (.notDone(.noLeader), "")])
+    #expect(reply.hasPrefix("-CLUSTERDOWN "))
   }
 }

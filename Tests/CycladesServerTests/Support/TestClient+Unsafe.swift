@@ -107,13 +107,11 @@ final class TestClient {
   }
 
   private func readLine() throws -> [UInt8] {
-    var searched = position
     while true {
-      if let end = input[searched...].firstIndex(of: UInt8(ascii: "\n")) {
+      if let end = input[position...].firstIndex(of: UInt8(ascii: "\n")) {
         defer { position = end + 1 }
         return Array(input[position..<end - 1])
       }
-      searched = input.count
       try receive()
     }
   }
