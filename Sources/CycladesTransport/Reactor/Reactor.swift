@@ -114,7 +114,7 @@ public final class Reactor {
         if event.kind == CYC_EVENT_ACCEPTED { endpoints.retain(event.user) }
         endpoints[event.user].opened(event.connection)
       case CYC_EVENT_INPUT_ENDED:
-        guard core.isOpen(event.connection) else { break }
+        guard core.settleEnd(event.connection) else { break }
         if endpoints[event.user].inputEnded(event.connection) == .close {
           core.close(event.connection, flush: true, reason: .endOfInput)
         }
