@@ -145,7 +145,8 @@ extension ServerTests {
       try await withCluster { cluster in
         let value = String(repeating: "0123456789abcdef", count: 1 << 20)
         for (index, node) in TestCluster.nodes.enumerated() {
-          #expect(try cluster.client(of: node).ask("SET", "large\(index)", value) == .ok)
+          let reply = try cluster.client(of: node).ask("SET", "large\(index)", value)
+          #expect(reply == .ok, "\(reply)")
         }
         for node in TestCluster.nodes {
           for index in 0..<3 {
