@@ -58,7 +58,7 @@ struct ClusterCommand: AsyncParsableCommand {
       for (node, ending) in family.reap() {
         let rest = arguments(for: node).joined(separator: " ")
         writeAll(
-          "node \(node) \(ending.words); see \(data)/node-\(node).log; to start it again: "
+          "node \(node) \(ending); see \(data)/node-\(node).log; to start it again: "
             + "cyclades \(rest)\n", to: STDOUT_FILENO)
       }
       if family.isEmpty { throw CommandFailure("all nodes have ended") }
@@ -85,7 +85,7 @@ struct ClusterCommand: AsyncParsableCommand {
         for (node, ending) in family.reap() {
           let log = "\(data)/node-\(node).log"
           throw CommandFailure(
-            "node \(node) \(ending.words) at its start: \(lastLine(of: log) ?? "see \(log)")")
+            "node \(node) \(ending) at its start: \(lastLine(ofFile: log))")
         }
         let report = try? await StatusReport.fetch(from: address, timeout: .seconds(1))
         if let report, report.isEveryShardLed, report.nodes.allSatisfy(\.isConnected) { break }
@@ -96,13 +96,6 @@ struct ClusterCommand: AsyncParsableCommand {
         try await Task.sleep(for: .milliseconds(50))
       }
     }
-  }
-
-  /// What a log file ends with, without the name that every failure begins with.
-  private func lastLine(of path: String) -> String? {
-    guard let bytes = FileManager.default.contents(atPath: path) else { return nil }
-    let line = String(decoding: bytes, as: UTF8.self).split(separator: "\n").last
-    return line.map { String($0.hasPrefix("cyclades: ") ? $0.dropFirst(10) : $0) }
   }
 
   private var welcome: String {
@@ -165,16 +158,6 @@ private final class ClusterFamily: Sendable {
         }
       }
       children = []
-    }
-  }
-}
-
-extension ChildProcess.Ending {
-  fileprivate var words: String {
-    switch self {
-    case .exited(let code): "ended with code \(code)"
-    case .signalled(let number): "was killed by signal \(number)"
-    case .reaped: "ended"
     }
   }
 }

@@ -48,14 +48,11 @@ struct ChildProcess: Sendable {
   enum Ending: Equatable, CustomStringConvertible {
     case exited(Int32)
     case signalled(Int32)
-    /// It was asked for before, so how it ended is known elsewhere.
-    case reaped
 
     var description: String {
       switch self {
-      case .exited(let code): "exit code \(code)"
-      case .signalled(let number): "signal \(number)"
-      case .reaped: "ended before"
+      case .exited(let code): "ended with code \(code)"
+      case .signalled(let number): "was killed by signal \(number)"
       }
     }
   }
@@ -65,7 +62,7 @@ struct ChildProcess: Sendable {
     var status: Int32 = 0
     let result = unsafe waitpid(identifier, &status, WNOHANG)
     if result == 0 || (result < 0 && errno == EINTR) { return nil }
-    if result < 0 { return .reaped }
+    if result < 0 { return .signalled(0) }
     let signal = status & 0x7F
     return signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal)
   }

@@ -82,7 +82,7 @@ final class DemoStage: Sendable {
   private func reapNow(_ child: ChildProcess) -> ChildProcess.Ending? {
     children.withLock { children in
       guard let index = children.firstIndex(where: { $0.identifier == child.identifier }) else {
-        return .reaped
+        return .signalled(0)
       }
       guard let ending = child.poll() else { return nil }
       children.remove(at: index)
@@ -98,8 +98,10 @@ final class DemoStage: Sendable {
 
 /// The last line of a child's log, for an error message.
 func lastLine(ofFile path: String) -> String {
-  let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
-  guard let line = text.split(separator: "\n").last else { return "it wrote nothing" }
+  let log = FileManager.default.contents(atPath: path) ?? Data()
+  guard let line = String(decoding: log, as: UTF8.self).split(separator: "\n").last else {
+    return "it wrote nothing to \(path)"
+  }
   let prefix = "cyclades: "
   return String(line.hasPrefix(prefix) ? line.dropFirst(prefix.count) : line)
 }

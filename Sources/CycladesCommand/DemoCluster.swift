@@ -1,0 +1,131 @@
+import CycladesServer
+import FoundationEssentials
+import Glibc
+
+/// Three nodes on this machine, each a process of its own with its own data folder.
+final class DemoCluster {
+  struct Node {
+    var id: UInt32
+    var clusterPort: UInt16
+    var plainPort: UInt16
+    var peerPort: UInt16
+    var folder: String
+    var process: ChildProcess?
+  }
+
+  static let shardCount = 16
+
+  private(set) var nodes: [Node]
+  private let stage: DemoStage
+
+  init(on stage: DemoStage, nodeCount: Int = 3) throws {
+    self.stage = stage
+    let ports = try freePorts(nodeCount * 3)
+    nodes = (0..<nodeCount).map { index -> Node in
+      let own = ports[(index * 3)...]
+      return Node(
+        id: UInt32(index + 1), clusterPort: own[own.startIndex],
+        plainPort: own[own.startIndex + 1], peerPort: own[own.startIndex + 2],
+        folder: "\(stage.folder)/node-\(index + 1)")
+    }
+  }
+
+  /// The ports that any Redis client can use, of the nodes that run.
+  var plainPorts: [UInt16] { nodes.filter { $0.process != nil }.map(\.plainPort) }
+
+  func start(_ id: UInt32) throws {
+    let index = position(of: id)
+    let node = nodes[index]
+    let peers = nodes.map { "\($0.id)=127.0.0.1:\($0.peerPort)" }.joined(separator: ",")
+    nodes[index].process = try stage.start(
+      [
+        "serve", "--id", "\(id)", "--listen", "127.0.0.1:\(node.clusterPort)",
+        "--plain", "127.0.0.1:\(node.plainPort)", "--peer-listen", "127.0.0.1:\(node.peerPort)",
+        "--peers", peers, "--data", node.folder, "--shards", "\(Self.shardCount)",
+      ], output: logFile(of: node))
+  }
+
+  /// Ends a node at once, as a power cut would end its process.
+  func kill(_ id: UInt32) {
+    let index = position(of: id)
+    guard let process = nodes[index].process else { return }
+    nodes[index].process = nil
+    process.signal(SIGKILL)
+    stage.reap(process, within: .seconds(5))
+  }
+
+  /// Asks every node to stop, and tells which did not end with exit code 0.
+  func stop() -> [UInt32] {
+    let running = nodes.compactMap { node in node.process.map { (node.id, $0) } }
+    for index in nodes.indices { nodes[index].process = nil }
+    for (_, process) in running { process.signal(SIGTERM) }
+    return running.filter { stage.reap($0.1, within: .seconds(5)) != .exited(0) }.map(\.0)
+  }
+
+  /// What a node says about itself; `nil` while it does not answer.
+  func status(of id: UInt32) -> StatusReport? {
+    let node = nodes[position(of: id)]
+    guard node.process != nil,
+      let answer = ask(["CYCLADES", "STATUS"], port: node.plainPort, patience: .seconds(1))
+    else { return nil }
+    return try? StatusReport(json: answer)
+  }
+
+  /// What every running node says about itself; `nil` while one of them does not answer.
+  func reports() throws -> [StatusReport]? {
+    try checkProcesses()
+    let running = nodes.filter { $0.process != nil }
+    let reports = running.compactMap { status(of: $0.id) }
+    return reports.count == running.count ? reports : nil
+  }
+
+  /// True when all nodes that run see each other and a leader for every shard.
+  func isServing() throws -> Bool {
+    guard let reports = try reports() else { return false }
+    let running = Set(reports.map(\.node))
+    return reports.allSatisfy { report in
+      report.isEveryShardLed && report.shards.count == Self.shardCount
+        && report.nodes.allSatisfy { $0.isConnected || !running.contains($0.id) }
+    }
+  }
+
+  /// The highest log slot of each shard that a running node knows to be chosen.
+  func commitMarks() throws -> [UInt32: UInt64] {
+    guard let reports = try reports() else {
+      throw CommandFailure("a node does not answer CYCLADES STATUS")
+    }
+    return reports.flatMap(\.shards).reduce(into: [:]) { marks, shard in
+      marks[shard.id] = max(marks[shard.id, default: 0], shard.commit)
+    }
+  }
+
+  /// How many log slots up to the given marks a node has not applied; `nil` while it is silent.
+  func slotsBehind(_ id: UInt32, _ marks: [UInt32: UInt64]) throws -> UInt64? {
+    try checkProcesses()
+    return status(of: id)?.shards.reduce(0) { sum, shard in
+      let mark = marks[shard.id, default: 0]
+      return sum + (mark > shard.applied ? mark - shard.applied : 0)
+    }
+  }
+
+  /// How many shards each node leads, as the given report has it.
+  static func leadCounts(_ report: StatusReport) -> [UInt32: Int] {
+    report.shards.reduce(into: [:]) { counts, shard in
+      if let leader = shard.leader { counts[leader, default: 0] += 1 }
+    }
+  }
+
+  /// Throws when a node ended that should run, with the last words of its log.
+  func checkProcesses() throws {
+    for (index, node) in nodes.enumerated() {
+      guard let process = node.process, let ending = stage.poll(process) else { continue }
+      nodes[index].process = nil
+      throw CommandFailure(
+        "node \(node.id) \(ending): \(lastLine(ofFile: logFile(of: node)))")
+    }
+  }
+
+  private func logFile(of node: Node) -> String { "\(stage.folder)/node-\(node.id).log" }
+
+  private func position(of id: UInt32) -> Int { Int(id) - 1 }
+}
