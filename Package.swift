@@ -119,7 +119,7 @@ let package = Package(
     tests("CycladesStore"),
     tests("CycladesServer", ["CycladesStore", "CycladesTransport"]),
     tests("CycladesMapReduce"),
-    tests("CycladesCommand"),
+    tests("CycladesCommand", [arguments]),
   ],
   cLanguageStandard: .gnu17
 )

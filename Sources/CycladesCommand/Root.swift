@@ -12,14 +12,8 @@ struct RootCommand: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      DemoCommand.self,
-      RingCommand.self,
-      ClusterCommand.self,
-      ServeCommand.self,
-      StatusCommand.self,
-      SimulateCommand.self,
-      SoakCommand.self,
-      VersionCommand.self,
+      DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self,
+      SimulateCommand.self, RingCommand.self, SoakCommand.self, VersionCommand.self,
     ])
 
   static let version = "0.1.0"
