@@ -53,9 +53,8 @@ static int advance(const cyc_shuffle_merge *merge, run *r) {
       return 0;
     }
     const cyc_shuffle_extent *extent = &merge->extents[r->next_extent++];
-    if (extent->length < CYC_SHUFFLE_SLACK) return -EBADMSG;
-    r->at = extent->payload;
-    r->end = extent->payload + extent->length - CYC_SHUFFLE_SLACK;
+    r->at = extent->records;
+    r->end = extent->records + extent->length;
   }
   r->at = record_read(r->at, r->end, merge->value_bytes, &r->record);
   if (r->at == NULL) return -EBADMSG;

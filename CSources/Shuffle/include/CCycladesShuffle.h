@@ -180,8 +180,8 @@ typedef struct {
   uint32_t run;       // sorted run within (map, attempt, partition), from 0
   uint32_t records;
   uint64_t length;    // payload bytes = size - 64
-  uint64_t extra;
-  uint64_t checksum;  // XXH3-64 of the payload, seeded with XXH3-64 of the 56 bytes before
+  uint64_t extra;     // of a block: bytes of records, without what pads the payload
+  uint64_t checksum;  // XXH3-64 of the 56 bytes before and the XXH3-64 of the payload
 } cyc_shuffle_header;
 
 _Static_assert(sizeof(cyc_shuffle_header) == 64, "the header is 64 bytes");
@@ -190,21 +190,22 @@ _Static_assert(offsetof(cyc_shuffle_header, length) == 40, "no padding before le
 _Static_assert(offsetof(cyc_shuffle_header, checksum) == 56, "the checksum is last");
 
 // Fills in size, version, length and checksum over a payload that follows the header in memory.
-void cyc_shuffle_frame_seal(uint8_t *frame, cyc_shuffle_header header, size_t payload);
+// Returns the XXH3-64 of the payload alone, which no attempt number changes.
+uint64_t cyc_shuffle_frame_seal(uint8_t *frame, cyc_shuffle_header header, size_t payload);
 // 0, or -EBADMSG when size, version, length or checksum do not agree with the bytes.
 int cyc_shuffle_frame_open(const uint8_t *frame, size_t length, cyc_shuffle_header *header);
 
-// Reads up to `limit` records of a block's payload from `*offset`. The payload ends in 16 zero
-// bytes. Returns how many, 0 at the end, -EBADMSG when the bytes are no records.
+// Reads up to `limit` records from `*offset` in `length` bytes of records, which 16 more readable
+// bytes follow. Returns how many, 0 at the end, -EBADMSG when the bytes are no records.
 int cyc_shuffle_block_read(
-  const uint8_t *payload, size_t length, size_t *offset, uint32_t value_bytes,
-  cyc_shuffle_record *records, uint32_t limit);
+  const uint8_t *records, size_t length, size_t *offset, uint32_t value_bytes,
+  cyc_shuffle_record *out, uint32_t limit);
 
 // ---------------------------------------------------------------------------------------------
 // Merge of sorted runs by a loser tree; equal keys come in order of their run.
 
 typedef struct {
-  const uint8_t *payload;
+  const uint8_t *records;
   size_t length;
   uint32_t run; // runs are numbered from 0 without gaps; the blocks of a run are in order
 } cyc_shuffle_extent;
