@@ -2,8 +2,19 @@
 public struct MapReduceError: Error, CustomStringConvertible {
   /// The kind of failure, for code; `message` is for people.
   public struct Code: Hashable, Sendable {
-    private enum Kind { case usage, input, output, memory, job, worker, protocolViolation, cancelled }
+    private enum Kind: Int {
+      case usage, input, output, memory, job, worker, protocolViolation, cancelled
+    }
     private let kind: Kind
+
+    private init(kind: Kind) { self.kind = kind }
+
+    /// The code as it travels between processes.
+    init?(number: Int) {
+      guard let kind = Kind(rawValue: number) else { return nil }
+      self.kind = kind
+    }
+    var number: Int { kind.rawValue }
 
     /// The call or its arguments make no sense: unknown job, malformed argument, missing input.
     public static let usage = Code(kind: .usage)

@@ -228,3 +228,10 @@ cyc_shuffle_digest *cyc_shuffle_digest_create(void);
 void cyc_shuffle_digest_destroy(cyc_shuffle_digest *digest);
 void cyc_shuffle_digest_update(cyc_shuffle_digest *digest, const uint8_t *bytes, size_t length);
 uint64_t cyc_shuffle_digest_value(const cyc_shuffle_digest *digest);
+
+// ---------------------------------------------------------------------------------------------
+// Worker processes.
+
+// Has the kernel kill this process when the thread that started it ends, even if it is stopped or
+// busy. -ESRCH when the parent is gone already. (prctl is variadic, so Swift cannot call it.)
+int cyc_process_follow(int32_t parent);

@@ -1,3 +1,4 @@
+internal import CycladesTransport
 public import Logging
 
 /// Runs jobs.
@@ -31,13 +32,35 @@ public enum MapReduce {
         summary = try SequentialRunner(job: job, cancellation: cancellation)
           .run(into: folder, report: progress)
       } else {
-        fatalError()
+        summary = try runWorkers(job, folder, launch, logger, cancellation, progress)
       }
       summary.duration = clock.now - start
       return summary
     } catch {
       folder.discard()
       throw error
+    }
+  }
+
+  private static func runWorkers(
+    _ job: PlannedJob, _ folder: OutputFolder, _ launch: WorkerLaunch, _ logger: Logger,
+    _ cancellation: JobCancellation, _ progress: (JobProgress) -> Void
+  ) throws -> JobSummary {
+    var configuration = ReactorConfiguration()
+    configuration.receiveBlocks = 16
+    let reactor = try Reactor(configuration, logger: logger)
+    return try withoutActuallyEscaping(progress) { progress in
+      let host = try CoordinatorHost(
+        job, folder: folder, launch: launch, on: reactor, report: progress)
+      let mailbox = reactor.mailbox
+      cancellation.whenCancelled {
+        _ = mailbox.post { reactor in reactor.stop() }
+      }
+      var summary = try host.run()
+      try folder.complete(
+        job: job.setup.name, arguments: job.setup.arguments, parts: host.parts)
+      summary.complete(with: job.summary)
+      return summary
     }
   }
 }

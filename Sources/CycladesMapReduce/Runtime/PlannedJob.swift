@@ -26,6 +26,11 @@ struct PlannedJob {
     id = UInt64.random(in: 1...UInt64.max)
   }
 
+  /// Silence after which a worker is suspected.
+  var patienceMilliseconds: Int {
+    max(10, Int(clamping: Int64((configuration.patience / .milliseconds(1)).rounded())))
+  }
+
   /// A summary with what is known before the start.
   var summary: JobSummary {
     var summary = JobSummary()
@@ -54,6 +59,14 @@ extension JobSummary {
     pairs += counters.pairs
     self.shuffledRecords += shuffledRecords
     self.shuffledBytes += shuffledBytes
+  }
+
+  /// Takes what was known before the start.
+  mutating func complete(with planned: JobSummary) {
+    inputFiles = planned.inputFiles
+    inputBytes = planned.inputBytes
+    mapTasks = planned.mapTasks
+    reduceTasks = planned.reduceTasks
   }
 
   /// Adds a published part.
