@@ -13,7 +13,8 @@ struct RootCommand: AsyncParsableCommand {
     version: version,
     subcommands: [
       DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self,
-      SimulateCommand.self, RingCommand.self, SoakCommand.self, VersionCommand.self,
+      MapReduceCommand.self, RingCommand.self, SimulateCommand.self, SoakCommand.self,
+      VersionCommand.self,
     ])
 
   static let version = "0.1.0"

@@ -32,15 +32,3 @@ struct TextTable {
     }
   }
 }
-
-/// A number with a fixed count of digits after the point, without the help of a locale.
-func fixed(_ value: Double, digits: Int) -> String {
-  guard value.isFinite, abs(value) < 1e12 else { return "\(value)" }
-  let scale = (0..<digits).reduce(1) { scale, _ in scale * 10 }
-  let scaled = Int((abs(value) * Double(scale)).rounded())
-  let sign = value < 0 && scaled > 0 ? "-" : ""
-  guard digits > 0 else { return "\(sign)\(scaled)" }
-  let fraction = String(scaled % scale)
-  let zeros = String(repeating: "0", count: digits - fraction.count)
-  return "\(sign)\(scaled / scale).\(zeros)\(fraction)"
-}
