@@ -41,7 +41,6 @@ struct SequentialWordCount {
 /// The output folder of a word count job, read back.
 struct WordCountOutput {
   private(set) var counts: [[UInt8]: Int] = [:]
-  private(set) var partCount = 0
 
   init(folder: String) throws {
     let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
@@ -49,7 +48,6 @@ struct WordCountOutput {
       guard let part = FileManager.default.contents(atPath: "\(folder)/\(name)") else {
         throw CommandFailure("cannot read the output file \(folder)/\(name)")
       }
-      partCount += 1
       for line in [UInt8](part).split(separator: UInt8(ascii: "\n")) {
         guard let tab = line.lastIndex(of: UInt8(ascii: "\t")),
           let count = Int(String(decoding: line[(tab + 1)...], as: UTF8.self)),
