@@ -58,16 +58,24 @@ struct WordCountOutput {
   }
 }
 
-/// The regular files at the given paths, folders searched to the bottom, in byte order of the path.
-func regularFiles(at paths: [String]) throws -> [String] {
+/// The files at the given paths, folders searched to the bottom; links to folders inside a folder
+/// are not followed.
+func inputFiles(at paths: [String]) throws -> [String] {
   let manager = FileManager.default
   return try paths.flatMap { path throws -> [String] in
     var isFolder = false
     guard manager.fileExists(atPath: path, isDirectory: &isFolder) else {
-      throw CommandFailure("there is no file or folder \(path): name text with --input")
+      throw CommandFailure("there is no file or folder '\(path)': name text with --input")
     }
-    if !isFolder { return [path] }
-    return try regularFiles(
-      at: manager.contentsOfDirectory(atPath: path).sorted().map { "\(path)/\($0)" })
+    guard isFolder else { return [path] }
+    let entries = try manager.contentsOfDirectory(atPath: path).map { "\(path)/\($0)" }
+    return try inputFiles(
+      at: entries.filter { entry in
+        var isFolder = false
+        let isLink =
+          try manager.attributesOfItem(atPath: entry)[.type] as? FileAttributeType
+          == .typeSymbolicLink
+        return manager.fileExists(atPath: entry, isDirectory: &isFolder) && !(isLink && isFolder)
+      })
   }
 }

@@ -54,6 +54,26 @@ struct SequentialWordCountTests {
   }
 }
 
+@Suite("Input files")
+struct InputFilesTests {
+  @Test("folders are searched to the bottom, and a link back up is not followed")
+  func folders() throws {
+    let folder = try TemporaryFolder()
+    let deep = folder.path + "/a/b"
+    try FileManager.default.createDirectory(atPath: deep, withIntermediateDirectories: true)
+    let files = [
+      try folder.write([], to: "one"), try folder.write([], to: "a/two"),
+      try folder.write([], to: "a/b/three"),
+    ]
+    try FileManager.default.createSymbolicLink(
+      atPath: deep + "/up", withDestinationPath: folder.path)
+    try FileManager.default.createSymbolicLink(
+      atPath: deep + "/link", withDestinationPath: files[0])
+    #expect(Set(try inputFiles(at: [folder.path])) == Set(files + [deep + "/link"]))
+    #expect(throws: CommandFailure.self) { try inputFiles(at: [folder.path + "/none"]) }
+  }
+}
+
 @Suite("Output of a word count")
 struct WordCountOutputTests {
   @Test("all parts are read, other files are not")
