@@ -2,17 +2,19 @@ import CRivals
 import CycladesRing
 import Measure
 
-/// The keys to look up: random positions, and 24-byte keys one behind the other.
+/// What to look up: random positions, and 24-byte keys one behind the other, as many as a few large
+/// reads bring in.
 struct Keys {
   let positions: [UInt64]
   let bytes: [UInt8]
   let ends: [UInt32]
 
-  init(count: Int) {
+  init() {
+    let keyCount = 1 << 16
     var random = SystemRandomNumberGenerator()
-    positions = (0..<count).map { _ in random.next() }
-    bytes = (0..<24 * count).map { _ in UInt8(truncatingIfNeeded: random.next() as UInt64) }
-    ends = (1...count).map { UInt32(24 * $0) }
+    positions = (0..<1 << 20).map { _ in random.next() }
+    bytes = (0..<24 * keyCount).map { _ in UInt8(truncatingIfNeeded: random.next() as UInt64) }
+    ends = (1...keyCount).map { UInt32(24 * $0) }
   }
 }
 
@@ -62,10 +64,12 @@ struct Row {
         keep(UInt64(owners[count / 2]))
       },
       Trial("hash+batch", operations: count) {
-        var owners = [UInt16](repeating: 0, count: count)
-        var span = owners.mutableSpan
-        ring.owners(ofKeys: keys.bytes.span, endingAt: keys.ends.span, into: &span)
-        keep(UInt64(owners[count / 2]))
+        var owners = [UInt16](repeating: 0, count: keys.ends.count)
+        for _ in 0..<count / keys.ends.count {
+          var span = owners.mutableSpan
+          ring.owners(ofKeys: keys.bytes.span, endingAt: keys.ends.span, into: &span)
+          keep(UInt64(owners[0]))
+        }
       },
       Trial("binary", operations: count) {
         var sum = 0

@@ -1,8 +1,8 @@
 // bench-ring [--json] [--rounds N]: what a lookup costs, beside what it costs elsewhere.
 //
 // Every row is a ring of nodes of weight 1 at 256 points, every column is measured in the same run
-// over the same 2^20 random keys, and every figure is the median of several rounds. Hashing a key is
-// not included, except in "hash+batch": 24-byte keys, hashed with XXH3, through the public API.
+// over the same 2^20 random positions, and every figure is the median of several rounds. Hashing is not
+// included, except in "hash+batch": 2^16 keys of 24 bytes, hashed with XXH3 through the public API.
 
 import CycladesRing
 import Glibc
@@ -29,7 +29,7 @@ struct Options {
 }
 
 let options = Options(Array(CommandLine.arguments.dropFirst()))
-let keys = Keys(count: 1 << 20)
+let keys = Keys()
 var rows: [Row] = []
 for nodes in [10, 1000, 10_000] {
   if !options.asJSON { note("measuring \(nodes) nodes x 256 points ...") }

@@ -26,9 +26,9 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "points are hashed as 
 
 static size_t round_up(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
 
-/// Bits of the bucket index: as many buckets as points, rounded up to a power of two.
+/// Bits of the bucket index: one to two points a bucket.
 static uint32_t index_bits(uint32_t points) {
-  return points <= 2 ? 1 : 32 - (uint32_t)__builtin_clz(points - 1);
+  return points < 4 ? 1 : 31 - (uint32_t)__builtin_clz(points);
 }
 
 static cyc_ring *allocate(uint32_t points, uint32_t members) {

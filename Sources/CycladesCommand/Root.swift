@@ -13,6 +13,7 @@ struct RootCommand: AsyncParsableCommand {
     version: version,
     subcommands: [
       DemoCommand.self,
+      RingCommand.self,
       ClusterCommand.self,
       ServeCommand.self,
       StatusCommand.self,

@@ -155,8 +155,11 @@ extension Paxos {
     }
     for (offset, entry) in entries.enumerated() {
       if offset == election.gathered.count { election.gathered.append(nil) }
-      if let other = election.gathered[offset], other.ballot >= entry.ballot { continue }
-      election.gathered[offset] = entry
+      guard let other = election.gathered[offset] else {
+        election.gathered[offset] = entry
+        continue
+      }
+      election.gathered[offset] = preferred(other, entry)
     }
     peers[index].through = commit
     vote(of: index)
@@ -204,6 +207,11 @@ extension Paxos {
     pumpAll()
   }
 
+  /// Which of two accepted entries of a slot may have been decided: the one of the higher ballot.
+  private func preferred(_ a: Entry, _ b: Entry) -> Entry {
+    a.ballot < b.ballot ? b : a
+  }
+
   /// For every undecided slot, the value of the highest ballot among the promises, or a no-op.
   private func proposalsOfPredecessors() -> [Payload] {
     let base = commit
@@ -216,7 +224,7 @@ extension Paxos {
       let theirs = slot <= gatheredLast ? election.gathered[Int(slot - election.from)] : nil
       let highest =
         switch (own, theirs) {
-        case (let own?, let theirs?): own.ballot < theirs.ballot ? theirs : own
+        case (let own?, let theirs?): preferred(own, theirs)
         default: own ?? theirs
         }
       proposals.append(

@@ -53,7 +53,7 @@ public final class Ring: Sendable {
       throw RingError(
         .emptyRing,
         members.isEmpty
-          ? "a ring needs a member" : "all \(members.count) members have weight 0")
+          ? "a ring needs a member" : "every member has weight 0: \(members.count) of them")
     }
     guard total <= Self.maximumPoints else {
       throw RingError(

@@ -9,6 +9,7 @@ extension Cluster {
     schedule(.nemesis, after: random.uniform(1_000_000...2 * swarm.faultInterval))
     let total =
       swarm.crashWeight + swarm.pauseWeight + swarm.partitionWeight + swarm.stallWeight
+      + swarm.clogWeight
     guard total > 0 else { return }
     var draw = random.next() % total
     func falls(_ weight: UInt64) -> Bool {
@@ -16,18 +17,31 @@ extension Cluster {
       draw -= weight
       return false
     }
-    let index = random.index(below: nodes.count)
+    let index = victim
     if falls(swarm.crashWeight) {
       crashSoon(index)
     } else if falls(swarm.pauseWeight) {
       nodes[index].pausedUntil = now + averageOutage
       trace.note(at: now, "\(nodes[index].id) pauses until \(nodes[index].pausedUntil / 1000)")
     } else if falls(swarm.partitionWeight) {
-      if random.chance(400) { healLinks(Array(nodes.indices)) } else { cutLinks() }
+      if random.chance(400) { healLinks(Array(nodes.indices)) } else { cutLinks(around: index) }
+    } else if falls(swarm.clogWeight) {
+      let end = now + 2 * averageOutage
+      let isInbound = random.chance(500)
+      network.clog(index, until: end, isInbound: isInbound)
+      trace.note(at: now, "links \(isInbound ? "to" : "from") \(nodes[index].id) clog")
     } else {
       nodes[index].disk.stalledUntil = now + 2 * averageOutage
       trace.note(at: now, "\(nodes[index].id) disk stalls")
     }
+  }
+
+  /// Whom a fault hits: half of the time the leader, where it hurts most.
+  private var victim: Int {
+    if random.chance(500), let leader = nodes.firstIndex(where: { $0.core?.role == .leader }) {
+      return leader
+    }
+    return random.index(below: nodes.count)
   }
 
   private func crashSoon(_ index: Int) {
@@ -43,8 +57,8 @@ extension Cluster {
     }
   }
 
-  private func cutLinks() {
-    network.partition(random: &random)
+  private func cutLinks(around center: Int) {
+    network.partition(around: center, random: &random)
     guard trace.isRecording else { return }
     var open = ""
     for from in nodes.indices {
@@ -76,6 +90,7 @@ extension Cluster {
     core.shuffle(using: &random)
     core = Array(core.prefix(nodes.count / 2 + 1)).sorted()
     trace.note(at: now, "faults end for \(core.map { nodes[$0].id.description })")
+    network.unclog()
     network.loss = 0
     network.duplication = 0
     network.delaySpread = min(network.delaySpread, 10_000_000)

@@ -10,7 +10,7 @@ package final class Cluster {
   let options: SimulationOptions
   package private(set) var now: UInt64 = 0
   var queue = EventQueue()
-  let nodes: [SimulatedNode]
+  package let nodes: [SimulatedNode]
   var network: Network
   var clients: [Client]
   var history = History()
@@ -22,7 +22,7 @@ package final class Cluster {
   var decided: [Payload] = []
   /// Who led in which ballot; found by key, never iterated.
   var leaders: [Ballot: NodeID] = [:]
-  /// Whether each attempt's refusal was called final, by attempt number.
+  /// The attempts that were called certainly not done.
   var refused: Set<UInt64> = []
   var attempts: UInt64 = 0
   var noops: UInt64 = 0
@@ -53,6 +53,15 @@ package final class Cluster {
       schedule(.wake(client: client), after: self.random.uniform(0...200_000_000))
     }
     if swarm.faultInterval > 0 { schedule(.nemesis, after: swarm.faultInterval) }
+  }
+
+  /// What happened so far, when tracing was asked for.
+  package var traceLines: [String] { trace.lines }
+
+  /// The node that leads, if there is just one.
+  package var leader: Int? {
+    let leaders = nodes.indices.filter { nodes[$0].core?.role == .leader }
+    return leaders.count == 1 ? leaders[0] : nil
   }
 
   func schedule(_ occurrence: Occurrence, after delay: UInt64) {

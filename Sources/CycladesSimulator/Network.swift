@@ -5,6 +5,8 @@ struct Network {
   private let count: Int
   private var isCut: [Bool]
   private var lastArrival: [UInt64]
+  /// Nothing arrives over a clogged link before this time.
+  private var cloggedUntil: [UInt64]
   var isOrdered: Bool
   var loss: UInt64
   var duplication: UInt64
@@ -15,6 +17,7 @@ struct Network {
     count = swarm.nodes
     isCut = Array(repeating: false, count: count * count)
     lastArrival = Array(repeating: 0, count: count * count)
+    cloggedUntil = lastArrival
     isOrdered = swarm.isOrdered
     loss = swarm.loss
     duplication = swarm.duplication
@@ -42,7 +45,7 @@ struct Network {
     var delay = delayMinimum + random.next() % (delaySpread + 1)
     // A long tail: one message in sixteen takes up to eight times as long.
     if random.next() % 16 == 0 { delay += random.next() % (8 * delaySpread + 1) }
-    var time = now + delay
+    var time = max(now, cloggedUntil[link]) + delay
     if isOrdered {
       time = max(time, lastArrival[link] + 1)
       lastArrival[link] = time
@@ -50,15 +53,25 @@ struct Network {
     return time
   }
 
+  /// Holds up what is sent over the links to, or from, a node.
+  mutating func clog(_ node: Int, until time: UInt64, isInbound: Bool) {
+    for other in 0..<count {
+      cloggedUntil[isInbound ? other * count + node : node * count + other] = time
+    }
+  }
+
   /// Opens all links between these nodes.
   mutating func heal(_ nodes: [Int]) {
     for from in nodes { for to in nodes { setCut(false, from: from, to: to) } }
   }
 
+  mutating func unclog() {
+    for link in cloggedUntil.indices { cloggedUntil[link] = 0 }
+  }
+
   /// Cuts links after one of the patterns that consensus protocols are known to trip over.
-  mutating func partition(random: inout SplitMix) {
+  mutating func partition(around center: Int, random: inout SplitMix) {
     heal(Array(0..<count))
-    let center = random.index(below: count)
     switch random.next() % 6 {
     case 0:
       // Two sides.

@@ -1,23 +1,23 @@
-import CycladesPaxos
+package import CycladesPaxos
 
 /// One node: a core, its disk, and the shell between them, as small as it can be.
-final class SimulatedNode {
+package final class SimulatedNode {
   struct Held {
     var message: Message
     var to: Int
     var token: UInt64
   }
 
-  let id: NodeID
+  package let id: NodeID
   /// The core; nil while the process is down.
-  var core: Paxos?
+  package internal(set) var core: Paxos?
   var disk = Disk()
   /// Counts the lives of the process, so that what was meant for an earlier one is known.
   var life = 0
   var machine: Machine
   /// What the shell has in its log, durable or not; `learn` messages come out of it.
   var log: [Entry] = []
-  var applied: Slot = 0
+  package internal(set) var applied: Slot = 0
   var held: [Held] = []
   /// Operations proposed in this life, by slot, and reads that wait.
   var proposals: [(slot: Slot, command: Command)] = []
@@ -37,7 +37,7 @@ final class SimulatedNode {
     self.clockRate = clockRate
   }
 
-  var isUp: Bool { core != nil }
+  package var isUp: Bool { core != nil }
 
   func clock(_ now: UInt64) -> UInt64 { clockOffset + now / 1000 * clockRate }
 }

@@ -48,6 +48,7 @@ struct Swarm {
   var pauseWeight: UInt64 = 0
   var partitionWeight: UInt64 = 0
   var stallWeight: UInt64 = 0
+  var clogWeight: UInt64 = 0
   var outage: UInt64 = 1_000_000_000
   /// How far clocks run fast or slow, in thousandths.
   var drift: UInt64 = 0
@@ -66,9 +67,9 @@ struct Swarm {
     nodes = Int(random.uniform(UInt64(range.lowerBound)...UInt64(range.upperBound)))
     clients = Int(random.uniform(1...12))
     keys = Int(random.uniform(1...4))
+    guard scenario != .calm else { return }
     window = chance(300) ? Int(random.uniform(1...8)) : 64
     learnChunk = Int(random.uniform(1...64))
-    guard scenario != .calm else { return }
     drift = random.uniform(0...50)
     delaySpread = random.uniform(1...20) * ms
     diskSpread = random.uniform(1...20) * ms
@@ -79,6 +80,7 @@ struct Swarm {
       loss = random.uniform(0...200)
       duplication = random.uniform(0...300)
       delaySpread = random.uniform(1...60) * ms
+      clogWeight = random.uniform(0...10)
     }
     if scenario == .partitions || everything && chance(600) {
       partitionWeight = random.uniform(1...10)

@@ -140,13 +140,13 @@ struct RequestParserTests {
     #expect(parser.whole(inline)?.count == 30_000)
   }
 
-  @Test("random bytes never trap, and whatever is accepted lies within them", arguments: 0..<8)
+  @Test("random bytes never trap, and whatever is accepted lies within them", arguments: 0..<4)
   func randomBytes(seed: UInt64) {
     var random = SeededRandom(seed)
     let parser = RequestParser()
     let alphabet = Array("*$0123456789-\r\n\"'\\x abc".utf8) + [0, 255]
     var accepted = 0
-    for _ in 0..<20_000 {
+    for _ in 0..<10_000 {
       var bytes = (0..<Int.random(in: 0...60, using: &random)).map { _ in
         alphabet.randomElement(using: &random)!
       }
@@ -192,7 +192,7 @@ struct PackedCommandTests {
     var random = SeededRandom(seed)
     let parser = RequestParser()
     let list = ArgumentList()
-    for _ in 0..<2_000 {
+    for _ in 0..<500 {
       let command = Command.all.randomElement(using: &random)!
       let version = Bool.random(using: &random) ? RESPVersion.v2 : .v3
       let words =
@@ -260,7 +260,7 @@ struct PackedCommandTests {
       #expect(PackedCommand.decode(packed.rawSpan.extracting(0..<cut), into: list) == nil)
     }
     #expect(PackedCommand.decode((packed + [0]).rawSpan, into: list) == nil)
-    for _ in 0..<20_000 {
+    for _ in 0..<5_000 {
       var damaged = packed
       for _ in 0..<Int.random(in: 1...4, using: &random) {
         damaged[Int.random(in: 0..<damaged.count, using: &random)] = UInt8.random(

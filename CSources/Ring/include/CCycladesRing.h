@@ -4,13 +4,13 @@
 //
 //   0                64                                                            size
 //   +----------------+------------------------------+------------------+------------+
-//   | header         | points u64[n + 8]            | index u32[2^b]   | zones u16[]|
+//   | header         | points u64[n + 4]            | index u32[2^b]   | zones u16[]|
 //   +----------------+------------------------------+------------------+------------+
 //
 //   point = position (high 48 bits) | owner (low 16 bits), ascending
 //
 // A key of 64-bit position `k` belongs to the first point whose 48-bit position is not below the
-// 48-bit position of `k`; past the last point it belongs to the first one. The eight points past
+// 48-bit position of `k`; past the last point it belongs to the first one. The four points past
 // the end have the highest position and the owner of the first point, so a search neither wraps
 // nor tests for the end. Equal positions sort by owner, so the smaller owner has the arc whatever
 // the order in which members came.
@@ -24,7 +24,7 @@
 #define CYC_RING_MEMBERS_MAX 65535u      // owner 0xFFFF never occurs
 #define CYC_RING_POINTS_MAX (1u << 24)   // 65,535 members of 256 points each
 #define CYC_RING_ID_MAX 1024u            // bytes of a member's id
-#define CYC_RING_PADDING 8u              // points past the end
+#define CYC_RING_PADDING 4u              // points past the end
 #define CYC_RING_GONE 0xFFFFu            // in `renumber`: this member keeps no point
 
 #pragma clang assume_nonnull begin

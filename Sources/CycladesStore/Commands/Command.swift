@@ -155,12 +155,12 @@ extension Command {
 
 /// Finds commands by name and by code.
 ///
-/// Names are at most sixteen bytes, so a name folded to lower case is two words; they are looked up
-/// in a small open-addressing table.
+/// Names have at most fifteen bytes, so a name folded to lower case and its length are two words; they
+/// are looked up in a small open-addressing table.
 private struct CommandIndex: Sendable {
   static let shared = CommandIndex()
 
-  private static let nameBytesMax = 16
+  private static let nameBytesMax = 15
   private let names: [(low: UInt64, high: UInt64, command: Command?)]
   private let codes: [Command?]
 
@@ -200,7 +200,7 @@ private struct CommandIndex: Sendable {
   }
 
   private static func words(_ name: RawSpan) -> (low: UInt64, high: UInt64) {
-    var words: (low: UInt64, high: UInt64) = (0, 0)
+    var words = (low: UInt64(0), high: UInt64(name.byteCount) << 56)
     for i in 0..<name.byteCount {
       var byte = name.byte(i)
       if byte >= 0x41, byte <= 0x5a { byte |= 0x20 }

@@ -18,7 +18,7 @@ public enum CommandReplies {
         if let command = Command.named(arguments[index]) {
           appendInfo(command, version, &reply)
         } else {
-          reply.appendNullArray(version)
+          reply.appendNull(version)
         }
       }
     } else if arguments.equals(1, "DOCS") {

@@ -33,6 +33,13 @@ extension Reply {
     appendError(bytes: text)
   }
 
+  /// Appends the answer to an option that a command of the EXPIRE family does not have.
+  mutating func appendUnsupportedOption(_ option: RawSpan) {
+    var text = Array("ERR Unsupported option ".utf8)
+    text.append(text: option, limit: option.byteCount)
+    appendError(bytes: text)
+  }
+
   /// Appends an error whose text may hold any byte; line ends become blanks.
   private mutating func appendError(bytes: [UInt8]) {
     append(UInt8(ascii: "-"))

@@ -94,7 +94,7 @@ private struct ExpiryCondition {
       } else if call.arguments.equals(index, "LT") {
         ifEarlier = true
       } else {
-        reply.appendError("ERR Unsupported option \(call.arguments.string(index))")
+        reply.appendUnsupportedOption(call[index])
         return nil
       }
     }
