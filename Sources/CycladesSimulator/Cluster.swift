@@ -242,6 +242,7 @@ package final class Cluster {
       }
     case .send(let message, let peer, let token):
       let to = Int(peer.rawValue) - 1
+      checkPromise(of: message, from: index)
       if let token {
         node.held.append(SimulatedNode.Held(message: message, to: to, token: token))
       } else {
