@@ -98,8 +98,11 @@ extension Paxos {
     if role == .leader, from > window.floor, from <= window.last + 1 {
       peers[index].sent = from - 1
       pump(index)
-    } else if from <= commit {
-      outbox.append(.provide(to: configuration.members[index], from: from, through: commit))
+    } else if from <= min(commit, durable) {
+      // A decided entry may still be on its way to the disk, and the log hold the loser of its slot.
+      outbox.append(
+        .provide(
+          to: configuration.members[index], from: from, through: min(commit, durable)))
     }
   }
 

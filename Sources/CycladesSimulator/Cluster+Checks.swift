@@ -99,7 +99,11 @@ extension Cluster {
       require(through)
     case .accept(let entry): require(entry.ballot)
     case .heartbeat(let ballot, _, _, _): require(ballot)
-    case .canvass, .canvassReply, .reject, .fetch, .learn: break
+    case .learn(let entries):
+      for entry in entries where decided[Int(entry.slot) - 1] !== entry.payload {
+        fail(.agreement, "node \(nodes[index].id) teaches another value for slot \(entry.slot)")
+      }
+    case .canvass, .canvassReply, .reject, .fetch: break
     }
   }
 

@@ -148,6 +148,21 @@ import Testing
         == ["to 3: accept 9@1.1 commit 8", "to 3: accept 10@1.1 commit 9"])
   }
 
+  @Test("what is decided but not durable here is not given to others out of the log")
+  func provideOnlyDurable() throws {
+    var node = try Driver(node: 2)
+    _ = node.start()
+    _ = node.receive(.accept(entry(1, ballot(1, 1))), from: 1)
+    _ = node.sync()
+    // The log holds slot 1 of ballot 1.1; the entry that is decided there is on its way.
+    _ = node.receive(.accept(entry(1, ballot(2, 3), 9)), from: 3)
+    _ = node.receive(.heartbeat(ballot(2, 3), commit: 1, last: 1, round: 1), from: 3)
+    #expect(node.core.commit == 1)
+    #expect(node.receive(.fetch(from: 1), from: 1) == [])
+    _ = node.sync()
+    #expect(node.receive(.fetch(from: 1), from: 1) == ["provide 1...1 to 1"])
+  }
+
   @Test("a laggard asks another peer when the first one does not answer")
   func fetchElsewhere() throws {
     var node = try Driver(node: 2)
@@ -189,7 +204,8 @@ import Testing
     var node = try decided()
     #expect(
       node.step(.read(id: 1)) == [
-        "to 2: heartbeat 1.1 commit 1 last 1 round 2", "to 3: heartbeat 1.1 commit 1 last 1 round 2",
+        "to 2: heartbeat 1.1 commit 1 last 1 round 2",
+        "to 3: heartbeat 1.1 commit 1 last 1 round 2",
       ])
     #expect(node.step(.read(id: 2)) == [], "it shares the next round")
     #expect(
