@@ -17,6 +17,7 @@ struct RootCommand: AsyncParsableCommand {
       ClusterCommand.self,
       ServeCommand.self,
       StatusCommand.self,
+      MapReduceCommand.self,
       SimulateCommand.self,
       SoakCommand.self,
       VersionCommand.self,
