@@ -89,7 +89,8 @@ let package = Package(
     library(
       "CycladesServer",
       [
-        "CycladesStore", "CycladesReplication", "CycladesTransport", "CycladesRing", "CycladesPaxos",
+        "CycladesStore", "CycladesReplication", "CycladesTransport", "CycladesRing",
+        "CycladesPaxos",
         "CCycladesRESP", logging,
       ]),
     library(
@@ -118,7 +119,7 @@ let package = Package(
     tests("CycladesStore"),
     tests("CycladesServer", ["CycladesStore", "CycladesTransport"]),
     tests("CycladesMapReduce"),
-    tests("CycladesCommand"),
+    tests("CycladesCommand", [arguments]),
   ],
   cLanguageStandard: .gnu17
 )

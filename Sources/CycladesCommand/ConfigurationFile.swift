@@ -41,7 +41,7 @@ struct ConfigurationFile {
         throw CommandFailure("\(place): '\(name)' is set twice")
       }
       guard words.count == 2 else { throw CommandFailure("\(place): '\(name)' needs a value") }
-      var value = words[1]
+      var value = words[1].drop { $0.isWhitespace }
       while let last = value.last, last.isWhitespace { value.removeLast() }
       if value.count >= 2, value.hasPrefix("\""), value.hasSuffix("\"") {
         value = value.dropFirst().dropLast()

@@ -88,8 +88,8 @@ public final class StoreServer: Sendable {
   ) throws -> ReactorThread {
     let (configuration, logger, node) = (configuration, logger, node)
     return try ReactorThread.start(
-      name: "cyclades-\(configuration.node.rawValue)", configuration: configuration.reactor,
-      logger: logger
+      name: "cyclades-\(configuration.node.rawValue)",
+      configuration: configuration.reactorForValues, logger: logger
     ) { reactor in
       let store = try StoreNode(configuration, reactor: reactor, logger: logger) {
         try configuration.makeHost($0, $1, $2, reactor: reactor, logger: logger)

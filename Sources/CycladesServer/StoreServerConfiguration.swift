@@ -29,6 +29,9 @@ public struct StoreServerConfiguration: Sendable {
   public var maximumValueBytes = 64 << 20
   /// The clients served at once, both listeners together; others are refused with an error.
   public var maximumClients = 10_000
+  /// How long a command waits for its shard to have a leader before the client is told that there is
+  /// none, or that the outcome is unknown.
+  public var patience = Duration.seconds(10)
   /// How long `stop` waits for answers that are still owed to clients.
   public var drainTimeout = Duration.seconds(5)
   /// The reactor's limits and backend.
@@ -64,6 +67,7 @@ public struct StoreServerConfiguration: Sendable {
     try require(
       maximumValueBytes > 0 && maximumValueBytes <= 512 << 20,
       "a value limit of \(maximumValueBytes) bytes: it must be from 1 to 512 MiB")
+    try require(patience > .zero, "commands need some patience with their shard")
     try require(maximumClients > 0, "at least one client must be allowed")
   }
 }

@@ -10,9 +10,9 @@
 //   for each event: stream_begin/end, frames_next, send, close, ...
 //
 // Every function but cyc_waker_wake belongs to the one thread that called cyc_reactor_enable.
-// Connections, listeners and timers are named by 64-bit ids (slot | generation << 32): a stale id is
-// recognised and ignored, so callers need no bookkeeping of what closed in the meantime. Functions
-// that can fail return a negative errno. Nothing here calls back.
+// Connections, listeners and timers are named by 64-bit ids (slot | generation << 32): a stale id
+// is recognised and ignored, so callers need no bookkeeping of what closed in the meantime.
+// Functions that can fail return a negative errno. Nothing here calls back.
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -176,6 +176,10 @@ void cyc_connection_close(cyc_reactor *reactor, uint64_t id, bool flush, cyc_clo
 
 /// Closes everything and stops accepting; the events still come through turns.
 void cyc_reactor_close_all(cyc_reactor *reactor, bool flush);
+
+/// Settles an INPUT_ENDED event: false when the connection was closed or paused since; after a
+/// resume the event comes again, behind the input that is still to be shown.
+bool cyc_connection_settle_end(cyc_reactor *reactor, uint64_t id);
 
 /// Stops READABLE and FRAMES until resumed. What arrives meanwhile is kept.
 void cyc_connection_pause(cyc_reactor *reactor, uint64_t id);

@@ -5,9 +5,9 @@
  *   entry.c     one key with its value in one allocation; digests
  *   deadline.c  the heap that knows what is due
  *
- * Not thread-safe. Nothing here reads a clock or a random source: two tables made with the same seed
- * and given the same calls hold the same state and report the same digest. Memory exhaustion aborts:
- * a decided command cannot be refused, and a replica that skipped it would diverge.
+ * Not thread-safe. Nothing here reads a clock or a random source: two tables made with the same
+ * seed and given the same calls hold the same state and report the same digest. Memory exhaustion
+ * aborts: a decided command cannot be refused, and a replica that skipped it would diverge.
  */
 #ifndef CCYCLADES_TABLE_H
 #define CCYCLADES_TABLE_H
@@ -37,8 +37,8 @@ typedef struct cyc_table_item {
 cyc_table *cyc_table_create(uint64_t seed);
 void cyc_table_destroy(cyc_table *table);
 
-/* Finds a key. O(1). */
-bool cyc_table_get(const cyc_table *table, const uint8_t *key, uint32_t length, cyc_table_item *item);
+/* Finds a key; the item's `key` is NULL when there is none. O(1). */
+cyc_table_item cyc_table_get(const cyc_table *table, const uint8_t *key, uint32_t length);
 
 /* Sets value and deadline of a key. O(1) and the value's length. `value` may lie in the table, but
  * not in the entry of the same key. */

@@ -38,8 +38,8 @@ extension ServerCommands {
 
   private static let clusterHelp = [
     "CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "SLOTS", "    Return slot ranges with their nodes, the leader first.",
-    "SHARDS", "    Return shards with their slots and nodes.",
+    "SLOTS", "    Return slot ranges with the nodes that lead them.",
+    "SHARDS", "    Return nodes with the slots that each leads.",
     "NODES", "    Return the nodes with the slots that each leads.",
     "INFO", "    Return the state of the cluster.",
     "MYID", "    Return the id of this node.",
@@ -47,89 +47,98 @@ extension ServerCommands {
   ]
 }
 
+/// The cluster as its clients see it: every node is the master of the slots that it leads.
+///
+/// Replicas are not listed. They would serve nothing that the master does not, since any node answers
+/// reads by asking the leader; and as each node leads some shards and follows in others, clients that
+/// file a node as either master or replica (redis-py does) would ask too few nodes for DBSIZE.
 extension StoreNode {
-  /// The members of a shard that clients can be sent to, the leader first.
-  private func servers(of group: UInt32, _ port: Client.Port) -> [(NodeID, ClientAddress)] {
-    let members = shards.members(of: Int(group)).map(NodeID.init(member:))
-    let leader = host.leader(of: group)
-    let ordered = members.filter { $0 == leader } + members.filter { $0 != leader }
-    return ordered.compactMap { node in
-      directory.address(of: node, for: port).map { (node, $0) }
-    }
+  /// Whom to ask for a shard: its leader, or while there is none, a member that may become it.
+  private func server(of shard: Int) -> NodeID {
+    if let leader = host.leader(of: UInt32(shard)) { return leader }
+    let members = shards.members(of: shard).map(NodeID.init(member:))
+    return members.first { directory.isConnected(to: $0) } ?? members[0]
   }
 
   func appendSlots(for client: Client, _ reply: inout Reply) {
-    reply.appendArray(shards.shardCount)
-    for shard in 0..<shards.shardCount {
+    let ranges = (0..<shards.shardCount).compactMap { shard in
+      let node = server(of: shard)
+      return directory.address(of: node, for: client.port).map { (shard, node, $0) }
+    }
+    reply.appendArray(ranges.count)
+    for (shard, node, address) in ranges {
       let slots = shards.slots(of: shard)
-      let servers = servers(of: UInt32(shard), client.port)
-      reply.appendArray(2 + servers.count)
+      reply.appendArray(3)
       reply.appendInteger(Int64(slots.lowerBound))
       reply.appendInteger(Int64(slots.upperBound - 1))
-      for (node, address) in servers {
-        reply.appendArray(4)
-        reply.appendBulk(address.host)
-        reply.appendInteger(Int64(address.port))
-        reply.appendBulk(directory.clusterID(of: node))
-        reply.appendArray(0)
-      }
+      reply.appendArray(4)
+      reply.appendBulk(address.host)
+      reply.appendInteger(Int64(address.port))
+      reply.appendBulk(directory.clusterID(of: node))
+      reply.appendArray(0)
     }
   }
 
   func appendShards(for client: Client, _ reply: inout Reply) {
     let version = client.session.version
-    reply.appendArray(shards.shardCount)
-    for shard in 0..<shards.shardCount {
-      let slots = shards.slots(of: shard)
-      let leader = host.leader(of: UInt32(shard))
-      let servers = servers(of: UInt32(shard), client.port)
+    let nodes = addresses(for: client.port)
+    reply.appendArray(nodes.count)
+    for (node, address) in nodes {
+      let ranges = slotRanges(servedBy: node)
       reply.appendMap(2, version)
       reply.appendBulk("slots")
-      reply.appendArray(2)
-      reply.appendInteger(Int64(slots.lowerBound))
-      reply.appendInteger(Int64(slots.upperBound - 1))
-      reply.appendBulk("nodes")
-      reply.appendArray(servers.count)
-      for (node, address) in servers {
-        reply.appendMap(7, version)
-        reply.appendBulk("id")
-        reply.appendBulk(directory.clusterID(of: node))
-        reply.appendBulk("port")
-        reply.appendInteger(Int64(address.port))
-        reply.appendBulk("ip")
-        reply.appendBulk(address.host)
-        reply.appendBulk("endpoint")
-        reply.appendBulk(address.host)
-        reply.appendBulk("role")
-        reply.appendBulk(node == leader ? "master" : "replica")
-        reply.appendBulk("replication-offset")
-        reply.appendInteger(0)
-        reply.appendBulk("health")
-        reply.appendBulk(directory.isConnected(to: node) ? "online" : "fail")
+      reply.appendArray(2 * ranges.count)
+      for range in ranges {
+        reply.appendInteger(Int64(range.lowerBound))
+        reply.appendInteger(Int64(range.upperBound - 1))
       }
+      reply.appendBulk("nodes")
+      reply.appendArray(1)
+      reply.appendMap(7, version)
+      reply.appendBulk("id")
+      reply.appendBulk(directory.clusterID(of: node))
+      reply.appendBulk("port")
+      reply.appendInteger(Int64(address.port))
+      reply.appendBulk("ip")
+      reply.appendBulk(address.host)
+      reply.appendBulk("endpoint")
+      reply.appendBulk(address.host)
+      reply.appendBulk("role")
+      reply.appendBulk("master")
+      reply.appendBulk("replication-offset")
+      reply.appendInteger(0)
+      reply.appendBulk("health")
+      reply.appendBulk(directory.isConnected(to: node) ? "online" : "failed")
     }
   }
 
-  /// One line a node, all of them masters: each leads shards, or would at once if it had to.
+  /// One line a node.
   func nodesText(for port: Client.Port) -> String {
     var text = ""
-    for (node, peer) in configuration.peers.sorted(by: { $0.key < $1.key }) {
-      guard let address = directory.address(of: node, for: port) else { continue }
+    for (node, address) in addresses(for: port) {
       let isConnected = directory.isConnected(to: node)
       let flags = node == id ? "myself,master" : isConnected ? "master" : "master,fail"
-      var fields = [directory.clusterID(of: node), "\(address)@\(peer.port)", flags, "-"]
+      let peerPort = configuration.peers[node]?.port ?? 0
+      var fields = [directory.clusterID(of: node), "\(address)@\(peerPort)", flags, "-"]
       // When it was last pinged and heard, and its configuration epoch: not kept.
       fields += ["0", "0", "0", isConnected ? "connected" : "disconnected"]
-      fields += slotRanges(ledBy: node).map { "\($0.lowerBound)-\($0.upperBound - 1)" }
+      fields += slotRanges(servedBy: node).map { "\($0.lowerBound)-\($0.upperBound - 1)" }
       text += fields.joined(separator: " ") + "\n"
     }
     return text
   }
 
-  /// The slots that a node leads, neighbouring shards merged.
-  private func slotRanges(ledBy node: NodeID) -> [Range<Int>] {
+  /// The nodes whose client addresses are known, by number.
+  private func addresses(for port: Client.Port) -> [(NodeID, ClientAddress)] {
+    configuration.peers.keys.sorted().compactMap { node in
+      directory.address(of: node, for: port).map { (node, $0) }
+    }
+  }
+
+  /// The slots to ask a node for, neighbouring shards merged.
+  private func slotRanges(servedBy node: NodeID) -> [Range<Int>] {
     var ranges: [Range<Int>] = []
-    for shard in 0..<shards.shardCount where host.leader(of: UInt32(shard)) == node {
+    for shard in 0..<shards.shardCount where server(of: shard) == node {
       let slots = shards.slots(of: shard)
       if let last = ranges.last, last.upperBound == slots.lowerBound {
         ranges[ranges.count - 1] = last.lowerBound..<slots.upperBound

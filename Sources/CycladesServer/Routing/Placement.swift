@@ -12,6 +12,13 @@ extension StoreServerConfiguration {
   /// The host that clients are told to use for this node: the one its peers use.
   var announcedHost: String { peers[node]?.host ?? plainListen.host }
 
+  /// The reactor's limits, with room for a few of the largest values under way at a time.
+  var reactorForValues: ReactorConfiguration {
+    var reactor = reactor
+    reactor.poolBudgetBytes = max(reactor.poolBudgetBytes, 8 * maximumValueBytes)
+    return reactor
+  }
+
   /// Which nodes hold which shard: a function of the node numbers and the shard count alone, so that
   /// every node arrives at the same.
   func makeShardMap() throws -> ShardMap {
@@ -42,6 +49,9 @@ extension StoreServerConfiguration {
     host.announcement = announcement.bytes
     // A command has other arguments beside its largest; more than that are refused as too large.
     host.limits.commandBytesMax = maximumValueBytes + (1 << 20)
+    host.limits.requestBytesPendingMax = max(
+      host.limits.requestBytesPendingMax, 2 * host.limits.commandBytesMax)
+    host.limits.patienceNanoseconds = UInt64(max(patience / .nanoseconds(1), 0))
     return try ReplicaHost(host, reactor: reactor, logger: logger) { machines[Int($0)] }
   }
 }

@@ -12,7 +12,7 @@ extension StatusReport {
   public static func fetch(
     from address: SocketAddress, timeout: Duration = .seconds(2)
   ) async throws(ServerError) -> StatusReport {
-    let answer = Mutex<[UInt8]?>(nil)
+    let answer = Mutex<StatusRequest.Answer>(.failure(Self.unreachable(address, .timedOut)))
     var configuration = ReactorConfiguration()
     configuration.receiveBlocks = 4
     configuration.poolBudgetBytes = 64 << 20
@@ -21,7 +21,7 @@ extension StatusReport {
         name: "cyclades-status", configuration: configuration,
         logger: Logger(label: "cyclades.status") { _ in SwiftLogNoOpLogHandler() }
       ) { reactor in
-        let request = StatusRequest(reactor) { bytes in answer.withLock { $0 = bytes } }
+        let request = StatusRequest(reactor, address) { result in answer.withLock { $0 = result } }
         _ = reactor.connect(to: address, timeout: timeout, endpoint: request)
         reactor.schedule(after: timeout) { reactor.stop() }
       }
@@ -30,21 +30,36 @@ extension StatusReport {
     } catch {
       throw ServerError(.unreachable, "cannot ask \(address) for its status", error)
     }
-    guard let json = answer.withLock({ $0 }) else {
-      throw ServerError(.unreachable, "no status from \(address) within \(timeout)")
-    }
-    return try StatusReport(json: json)
+    return try StatusReport(json: answer.withLock { $0 }.get())
+  }
+
+  fileprivate static func unreachable(
+    _ address: SocketAddress, _ reason: CloseReason
+  ) -> ServerError {
+    ServerError(.unreachable, "cannot ask \(address) for its status: \(reason)")
   }
 }
 
 /// Sends CYCLADES STATUS and takes the one bulk string that answers it.
 private final class StatusRequest: Endpoint {
-  private let reactor: Reactor
-  private let deliver: ([UInt8]) -> Void
+  typealias Answer = Result<[UInt8], ServerError>
 
-  init(_ reactor: Reactor, deliver: @escaping ([UInt8]) -> Void) {
+  private let reactor: Reactor
+  private let address: SocketAddress
+  private let deliver: (Answer) -> Void
+  private var isAnswered = false
+
+  init(_ reactor: Reactor, _ address: SocketAddress, deliver: @escaping (Answer) -> Void) {
     self.reactor = reactor
+    self.address = address
     self.deliver = deliver
+  }
+
+  private func finish(_ answer: Answer) {
+    guard !isAnswered else { return }
+    isAnswered = true
+    deliver(answer)
+    reactor.stop()
   }
 
   func opened(_ connection: ConnectionID) {
@@ -56,16 +71,18 @@ private final class StatusRequest: Endpoint {
   func received(_ connection: ConnectionID, _ bytes: RawSpan) -> Progress {
     let head = [UInt8](copying: bytes.extracting(first: 16))
     guard let end = head.firstIndex(of: UInt8(ascii: "\r")) else { return Progress(consumed: 0) }
-    guard let length = Int(String(decoding: head[1..<end], as: UTF8.self)), length >= 0 else {
-      reactor.stop()
+    guard let length = Int(String(decoding: head[..<end].dropFirst(), as: UTF8.self)), length >= 0
+    else {
+      finish(.failure(ServerError(.badStatus, "\(address) does not answer CYCLADES STATUS")))
       return Progress(consumed: bytes.byteCount)
     }
     let total = end + 2 + length + 2
     guard bytes.byteCount >= total else { return Progress(consumed: 0, needs: total) }
-    deliver([UInt8](copying: bytes.extracting(end + 2..<end + 2 + length)))
-    reactor.stop()
+    finish(.success([UInt8](copying: bytes.extracting(end + 2..<end + 2 + length))))
     return Progress(consumed: bytes.byteCount)
   }
 
-  func closed(_ connection: ConnectionID, _ reason: CloseReason) { reactor.stop() }
+  func closed(_ connection: ConnectionID, _ reason: CloseReason) {
+    finish(.failure(StatusReport.unreachable(address, reason)))
+  }
 }

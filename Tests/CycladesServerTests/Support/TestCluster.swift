@@ -8,12 +8,15 @@ import Logging
 /// Three nodes in this process, with data in a temporary folder that goes with `stop`.
 final class TestCluster {
   let folder: String
+  private let patience: Duration
   private let peers: [NodeID: SocketAddress]
   private var servers: [NodeID: StoreServer] = [:]
 
   static let nodes = [NodeID(1), NodeID(2), NodeID(3)]
 
-  init() throws {
+  /// - Parameter patience: how long commands wait for a leader.
+  init(patience: Duration = .seconds(10)) throws {
+    self.patience = patience
     folder = FileManager.default.temporaryDirectory.path + "/cyclades-test-\(UUID().uuidString)"
     let ports = try freePorts(3)
     peers = Dictionary(
@@ -22,8 +25,9 @@ final class TestCluster {
 
   /// Starts a node, again with the data it had.
   func start(_ node: NodeID) throws {
-    let configuration = StoreServerConfiguration(
+    var configuration = StoreServerConfiguration(
       node: node, peers: peers, directory: "\(folder)/node-\(node)")
+    configuration.patience = patience
     let server = StoreServer(configuration, logger: Logger(label: "test") { _ in Silent() })
     try FileManager.default.createDirectory(
       atPath: folder, withIntermediateDirectories: true, attributes: nil)
