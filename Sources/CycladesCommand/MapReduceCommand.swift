@@ -115,7 +115,8 @@ private final class MapReduceView {
     let seconds = summary.duration / .seconds(1)
     terminal.line(
       "\(job): \(summary.inputBytes.grouped) bytes of \(summary.inputFiles.grouped) files in "
-        + "\(decimal(seconds, places: 2)) s (\(decimal(summary.bytesPerSecond / 1e9, places: 2)) GB/s)")
+        + "\(decimal(seconds, places: 2)) s (\(decimal(summary.bytesPerSecond / 1e9, places: 2)) GB/s)"
+    )
     terminal.line(
       "  map     \(summary.mapTasks) tasks, \(summary.mapAttempts) attempts, "
         + "\(summary.records.grouped) records, \(summary.pairs.grouped) pairs, "
