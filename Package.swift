@@ -89,7 +89,8 @@ let package = Package(
     library(
       "CycladesServer",
       [
-        "CycladesStore", "CycladesReplication", "CycladesTransport", "CycladesRing", "CycladesPaxos",
+        "CycladesStore", "CycladesReplication", "CycladesTransport", "CycladesRing",
+        "CycladesPaxos",
         "CCycladesRESP", logging,
       ]),
     library(

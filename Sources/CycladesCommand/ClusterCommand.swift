@@ -99,12 +99,12 @@ struct ClusterCommand: AsyncParsableCommand {
   }
 
   private var welcome: String {
-    var table = TextTable(
-      ("NODE", .left), ("ANY CLIENT", .left), ("CLUSTER CLIENTS", .left), ("DATA", .left))
+    var table = TextTable(["NODE", "ANY CLIENT", "CLUSTER CLIENTS", "DATA"])
     for node in 1...nodes {
-      table.add(
+      table.append([
         "\(node)", "127.0.0.1:\(port + 100 + node)", "127.0.0.1:\(port + node)",
-        "\(data)/node-\(node)")
+        "\(data)/node-\(node)",
+      ])
     }
     return """
       \(table.lines.joined(separator: "\n"))

@@ -49,16 +49,13 @@ struct Demo {
       "electing leaders", within: .seconds(20), until: cluster.isServing,
       describe: { "electing leaders" })
     let elapsed = time.text
-    guard let status = cluster.status(of: 1) else {
-      throw CommandFailure("node 1 does not answer CYCLADES STATUS")
-    }
-    let leads = DemoCluster.leadCounts(status)
+    let leads = try cluster.leadCounts()
     for node in cluster.nodes {
       detail(
         "node \(node.id) leads \(leads[node.id, default: 0]) shards: redis-cli -p \(node.plainPort)"
       )
     }
-    check("cluster", true, "\(status.shards.count) shards, all with a leader after \(elapsed)")
+    check("cluster", true, "\(DemoCluster.shardCount) shards, all with a leader after \(elapsed)")
   }
 
   private mutating func load() throws {
@@ -92,13 +89,7 @@ struct Demo {
   }
 
   private mutating func killLeader() throws -> UInt32 {
-    guard let status = try cluster.reports()?.first else {
-      throw CommandFailure("a node does not answer CYCLADES STATUS")
-    }
-    let leads = DemoCluster.leadCounts(status)
-    let victim =
-      cluster.nodes.map(\.id).max { leads[$0, default: 0] < leads[$1, default: 0] } ?? 1
-    let ledCount = leads[victim, default: 0]
+    let (victim, ledCount) = try cluster.busiestNode()
     begin("kill -9 node \(victim), leader of \(ledCount) shards, while writes go on")
 
     let shape = LoadShape(ports: cluster.plainPorts, lanes: 6, depth: 8)
@@ -116,7 +107,7 @@ struct Demo {
     ledger = done.ledger
     let longestGap = progress.longestGap.load(ordering: .relaxed)
     report.failover = .init(
-      killedNode: victim, shardsLed: ledCount, shards: status.shards.count,
+      killedNode: victim, shardsLed: ledCount, shards: DemoCluster.shardCount,
       refusedMilliseconds: Int(longestGap / 1_000_000),
       slowestWriteMilliseconds: Int(done.latency.maximum / 1_000_000),
       acknowledgedWrites: Int(done.latency.count), refusedWrites: done.refusedCount,

@@ -108,11 +108,21 @@ final class DemoCluster {
     }
   }
 
-  /// How many shards each node leads, as the given report has it.
-  static func leadCounts(_ report: StatusReport) -> [UInt32: Int] {
-    report.shards.reduce(into: [:]) { counts, shard in
+  /// How many shards each node leads, as the first node that runs has it.
+  func leadCounts() throws -> [UInt32: Int] {
+    guard let report = try reports()?.first else {
+      throw CommandFailure("a node does not answer CYCLADES STATUS")
+    }
+    return report.shards.reduce(into: [:]) { counts, shard in
       if let leader = shard.leader { counts[leader, default: 0] += 1 }
     }
+  }
+
+  /// The node that leads most shards, and how many those are.
+  func busiestNode() throws -> (id: UInt32, ledCount: Int) {
+    let counts = try leadCounts()
+    let id = nodes.map(\.id).max { counts[$0, default: 0] < counts[$1, default: 0] } ?? 1
+    return (id, counts[id, default: 0])
   }
 
   /// Throws when a node ended that should run, with the last words of its log.

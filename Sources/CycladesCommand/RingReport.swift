@@ -27,11 +27,11 @@ struct RingReport {
 
   private var keyLines: [String] {
     var table = TextTable(
-      ("key", .left), ("position", .left), (preference == 1 ? "node" : "nodes", .left))
+      ["key", "position", preference == 1 ? "node" : "nodes"])
     for key in keys {
       let position = Ring.position(of: key)
       let nodes = ring.preferenceList(ofPosition: position, count: preference).map(\.id)
-      table.add(key, hexadecimal(position), nodes.joined(separator: " "))
+      table.append([key, hexadecimal(position), nodes.joined(separator: " ")])
     }
     return table.lines
   }
@@ -39,19 +39,20 @@ struct RingReport {
   private var statisticsLines: [String] {
     let statistics = ring.statistics
     var table = TextTable(
-      ("", .left), ("node", .left), ("zone", .left), ("weight", .right), ("points", .right),
-      ("share %", .right), ("load", .right))
+      ["", "node", "zone", "weight", "points", "share %", "load"],
+      numeric: [3, 4, 5, 6])
     for (index, part) in statistics.parts.enumerated() {
       let rack = part.member.rack.isEmpty ? "" : "/" + part.member.rack
-      table.add(
+      table.append([
         RingPicture.symbol(of: index), part.member.id, part.member.zone + rack,
-        "\(part.member.weight)", "\(part.pointCount)", fixed(part.share * 100, digits: 3),
-        fixed(part.load, digits: 3))
+        "\(part.member.weight)", "\(part.pointCount)", decimal(part.share * 100, places: 3),
+        decimal(part.load, places: 3),
+      ])
     }
     return table.lines + [
       "",
-      "peak/average \(fixed(statistics.peakToAverage, digits: 3)), "
-        + "expected \(fixed(statistics.expectedPeakToAverage, digits: 3)); "
+      "peak/average \(decimal(statistics.peakToAverage, places: 3)), "
+        + "expected \(decimal(statistics.expectedPeakToAverage, places: 3)); "
         + "\(ring.byteCount) bytes; digest \(String(ring.digest, radix: 16))",
     ]
   }
@@ -60,13 +61,16 @@ struct RingReport {
     let flows = Flow.all(of: other.diff(from: ring))
     guard !flows.isEmpty else { return ["Nothing moves."] }
     var table = TextTable(
-      ("from", .left), ("to", .left), ("share %", .right), ("ranges", .right))
+      ["from", "to", "share %", "ranges"],
+      numeric: [2, 3])
     for flow in flows {
-      table.add(flow.from, flow.to, fixed(flow.share * 100, digits: 3), "\(flow.ranges)")
+      table.append([
+        flow.from, flow.to, decimal(flow.share * 100, places: 3), "\(flow.ranges)",
+      ])
     }
     let share = flows.reduce(0) { $0 + $1.share }
     let ranges = flows.reduce(0) { $0 + $1.ranges }
-    return table.lines + ["", "\(fixed(share * 100, digits: 3)) % moves, in \(ranges) ranges"]
+    return table.lines + ["", "\(decimal(share * 100, places: 3)) % moves, in \(ranges) ranges"]
   }
 
   // MARK: JSON

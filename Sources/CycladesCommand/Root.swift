@@ -12,8 +12,14 @@ struct RootCommand: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self,
-      SimulateCommand.self, RingCommand.self, SoakCommand.self, VersionCommand.self,
+      DemoCommand.self,
+      RingCommand.self,
+      ClusterCommand.self,
+      ServeCommand.self,
+      StatusCommand.self,
+      SimulateCommand.self,
+      SoakCommand.self,
+      VersionCommand.self,
     ])
 
   static let version = "0.1.0"

@@ -80,32 +80,34 @@ struct ClusterView {
 
   private func nodeTable(_ shards: [StatusReport.Shard]) -> TextTable {
     var table = TextTable(
-      ("NODE", .left), ("STATE", .left), ("LEADS", .right), ("PLAIN", .left), ("CLUSTER", .left),
-      ("PEER", .left), ("CLIENTS", .right), ("LOG", .right), ("UPTIME", .right))
+      ["NODE", "STATE", "LEADS", "PLAIN", "CLUSTER", "PEER", "CLIENTS", "LOG", "UPTIME"],
+      numeric: [2, 6, 7, 8])
     let reports = reports
     for node in asked.nodes {
       let report = reports[node.id]
       let state = report != nil ? "up" : node.isConnected ? "no answer" : "down"
-      table.add(
+      table.append([
         String(node.id), state, String(shards.filter { $0.leader == node.id }.count),
         node.plainAddress ?? "-", node.clusterAddress ?? "-", node.peerAddress,
         report.map { String($0.clients) } ?? "-",
         report.map { "\(decimal(Double($0.log.bytes) / 1_048_576, places: 1)) MB" } ?? "-",
-        report.map { "\($0.uptimeSeconds) s" } ?? "-")
+        report.map { "\($0.uptimeSeconds) s" } ?? "-",
+      ])
     }
     return table
   }
 
   private func shardTable(_ shards: [StatusReport.Shard]) -> TextTable {
     var table = TextTable(
-      ("SHARD", .right), ("SLOTS", .left), ("LEADER", .left), ("MEMBERS", .left),
-      ("BALLOT", .left), ("COMMIT", .right), ("APPLIED", .right), ("LAG", .right), ("KEYS", .right))
+      ["SHARD", "SLOTS", "LEADER", "MEMBERS", "BALLOT", "COMMIT", "APPLIED", "LAG", "KEYS"],
+      numeric: [0, 5, 6, 7, 8])
     for shard in shards {
-      table.add(
+      table.append([
         String(shard.id), "\(shard.firstSlot)-\(shard.lastSlot)",
         shard.leader.map(String.init) ?? "none",
         shard.members.map(String.init).joined(separator: ","), shard.ballot, String(shard.commit),
-        String(shard.applied), String(shard.lag), String(shard.keys))
+        String(shard.applied), String(shard.lag), String(shard.keys),
+      ])
     }
     return table
   }

@@ -1,46 +1,34 @@
-/// A table for the terminal: columns as wide as they must be, numbers to the right.
+/// Columns of text, each as wide as its widest cell.
 struct TextTable {
-  /// Which edge the cells of a column keep to.
-  enum Alignment { case left, right }
+  private var rows: [[String]]
+  private let numeric: Set<Int>
 
-  private let columns: [(title: String, alignment: Alignment)]
-  private var rows: [[String]] = []
-
-  init(_ columns: (title: String, alignment: Alignment)...) {
-    self.columns = columns
+  /// A table with these headings; the columns in `numeric` are aligned to the right.
+  init(_ headings: [String], numeric: Set<Int> = []) {
+    rows = [headings]
+    self.numeric = numeric
   }
 
-  /// Adds a row; it has a cell for every column.
-  mutating func add(_ cells: String...) {
-    precondition(cells.count == columns.count, "a cell for every column")
-    rows.append(cells)
-  }
+  mutating func append(_ cells: [String]) { rows.append(cells) }
 
-  /// The lines of the table, titles first.
+  /// The lines, two blanks between columns, without blanks at their ends.
   var lines: [String] {
-    let all = [columns.map(\.title)] + rows
-    let widths = columns.indices.map { column in all.map { $0[column].count }.max()! }
-    return all.map { row in
-      let cells = row.indices.map { column in
-        let padding = String(repeating: " ", count: widths[column] - row[column].count)
-        return switch columns[column].alignment {
-        case .left: row[column] + padding
-        case .right: padding + row[column]
-        }
+    var widths: [Int] = []
+    for row in rows {
+      for (column, cell) in row.enumerated() {
+        if column == widths.count { widths.append(0) }
+        widths[column] = max(widths[column], cell.count)
       }
-      return String(cells.joined(separator: "  ").reversed().drop { $0 == " " }.reversed())
+    }
+    return rows.map { row in
+      var line = ""
+      for (column, cell) in row.enumerated() {
+        let padding = String(repeating: " ", count: widths[column] - cell.count)
+        line +=
+          (column > 0 ? "  " : "") + (numeric.contains(column) ? padding + cell : cell + padding)
+      }
+      while line.last == " " { line.removeLast() }
+      return line
     }
   }
-}
-
-/// A number with a fixed count of digits after the point, without the help of a locale.
-func fixed(_ value: Double, digits: Int) -> String {
-  guard value.isFinite, abs(value) < 1e12 else { return "\(value)" }
-  let scale = (0..<digits).reduce(1) { scale, _ in scale * 10 }
-  let scaled = Int((abs(value) * Double(scale)).rounded())
-  let sign = value < 0 && scaled > 0 ? "-" : ""
-  guard digits > 0 else { return "\(sign)\(scaled)" }
-  let fraction = String(scaled % scale)
-  let zeros = String(repeating: "0", count: digits - fraction.count)
-  return "\(sign)\(scaled / scale).\(zeros)\(fraction)"
 }

@@ -133,11 +133,11 @@ extension Paxos {
   }
 }
 
-extension [Peer] {
-  /// The largest number that at least `quorum` peers have reached.
+extension Array {
+  /// The largest number that at least `quorum` elements have reached.
   ///
   /// - Complexity: O(*n*²), without allocating; groups are small.
-  func highest(by quorum: Int, _ number: (Peer) -> UInt64) -> UInt64 {
+  package func highest(by quorum: Int, _ number: (Element) -> UInt64) -> UInt64 {
     var highest: UInt64 = 0
     for index in indices {
       let candidate = number(self[index])

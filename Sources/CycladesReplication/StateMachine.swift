@@ -74,7 +74,9 @@ public struct Reply {
   }
 
   /// Appends a sequence of bytes.
-  public mutating func append(contentsOf new: some Sequence<UInt8>) { bytes.append(contentsOf: new) }
+  public mutating func append(contentsOf new: some Sequence<UInt8>) {
+    bytes.append(contentsOf: new)
+  }
 
   /// Appends a literal, without its terminator.
   public mutating func append(_ literal: StaticString) {

@@ -67,9 +67,9 @@ struct Swarm {
     nodes = Int(random.uniform(UInt64(range.lowerBound)...UInt64(range.upperBound)))
     clients = Int(random.uniform(1...12))
     keys = Int(random.uniform(1...4))
+    guard scenario != .calm else { return }
     window = chance(300) ? Int(random.uniform(1...8)) : 64
     learnChunk = Int(random.uniform(1...64))
-    guard scenario != .calm else { return }
     drift = random.uniform(0...50)
     delaySpread = random.uniform(1...20) * ms
     diskSpread = random.uniform(1...20) * ms

@@ -1,4 +1,4 @@
-import CycladesPaxos
+package import CycladesPaxos
 
 /// What happened in a run: always as a hash, on demand also as text.
 struct Trace {
@@ -54,7 +54,7 @@ struct Trace {
 }
 
 /// A message in the words of a trace.
-func describe(_ message: Message) -> String {
+package func describe(_ message: Message) -> String {
   func list(_ entries: [Entry]) -> String {
     entries.map { "\($0.slot)@\($0.ballot)" }.joined(separator: " ")
   }

@@ -69,7 +69,9 @@ struct Counter: StateMachine {
   }
 }
 
-func bytes(_ value: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) } }
+func bytes(_ value: UInt64) -> [UInt8] {
+  (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+}
 
 func integer(_ bytes: [UInt8]) -> UInt64 {
   bytes.enumerated().reduce(0) { $0 | UInt64($1.element) << (8 * UInt64($1.offset)) }

@@ -1,0 +1,69 @@
+import CycladesPaxos
+import CycladesSimulator
+import Testing
+
+@Suite struct SimulationTests {
+  @Test("no seed breaks a promise", arguments: Scenario.allCases)
+  func seeds(scenario: Scenario) {
+    let count: UInt64 = scenario == .swarm ? 160 : 30
+    for seed in 1...count {
+      let report = Simulation(seed: seed, options: SimulationOptions(scenario: scenario)).run()
+      #expect(report.failure == nil, "\(report)")
+      #expect(report.statistics.undecided == 0)
+    }
+  }
+
+  @Test("without faults nothing is refused for long, and one leader is enough")
+  func calm() {
+    for seed in 1...10 as ClosedRange<UInt64> {
+      let options = SimulationOptions(scenario: .calm, nodes: 3...3, operations: 200)
+      let report = Simulation(seed: seed, options: options).run()
+      #expect(report.failure == nil, "\(report)")
+      #expect(report.statistics.acknowledged >= 100)
+      #expect(report.statistics.leaders <= 2, "the second one after the end of the safety phase")
+    }
+  }
+
+  @Test("the same seed is the same run, and another seed another one")
+  func determinism() {
+    var hashes: Set<UInt64> = []
+    for seed in 1...12 as ClosedRange<UInt64> {
+      let first = Simulation(seed: seed).run()
+      var traced = SimulationOptions()
+      traced.isTracing = true
+      let second = Simulation(seed: seed, options: traced).run()
+      #expect(first.traceHash == second.traceHash)
+      #expect(first.statistics == second.statistics)
+      #expect(!second.trace.isEmpty)
+      hashes.insert(first.traceHash)
+    }
+    #expect(hashes.count == 12)
+  }
+
+  @Test("a planted bug is found within some hundred seeds", arguments: PlantedBug.all)
+  func plantedBugs(bug: PlantedBug) throws {
+    var options = SimulationOptions()
+    options.mutation = bug.mutation.rawValue
+    let report = (1...600).lazy
+      .map { Simulation(seed: $0, options: options).run() }
+      .first { $0.failure != nil }
+    let found = try #require(report, "not found")
+    #expect(!found.trace.isEmpty, "a failure comes with its trace")
+  }
+}
+
+struct PlantedBug: CustomTestStringConvertible {
+  let testDescription: String
+  let mutation: Mutation
+
+  static let all = [
+    PlantedBug(testDescription: "acknowledge before durable", mutation: .acknowledgeBeforeDurable),
+    PlantedBug(testDescription: "promise not written", mutation: .forgetPromise),
+    PlantedBug(testDescription: "promise ignored on accept", mutation: .ignorePromise),
+    PlantedBug(testDescription: "decided by a minority", mutation: .decideByMinority),
+    PlantedBug(testDescription: "reads without confirmation", mutation: .readUnconfirmed),
+    PlantedBug(testDescription: "decided in any ballot", mutation: .decideAnyBallot),
+    PlantedBug(testDescription: "accepted values dropped", mutation: .dropAccepted),
+    PlantedBug(testDescription: "reads before the own no-op", mutation: .readEarly),
+  ]
+}
