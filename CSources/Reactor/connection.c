@@ -288,6 +288,12 @@ bool cyc_connection_peer(const cyc_reactor *r, uint64_t id, cyc_address *out) {
   return true;
 }
 
+bool cyc_connection_settle_end(cyc_reactor *r, uint64_t id) {
+  cyc_connection *c = cyc_find_open(r, id);
+  if (c && c->paused) c->input_over_told = false;
+  return c && !c->paused;
+}
+
 void cyc_connection_pause(cyc_reactor *r, uint64_t id) {
   cyc_connection *c = cyc_find_open(r, id);
   if (!c || c->paused) return;

@@ -82,3 +82,79 @@ extension RawSpan {
   /// A copy as an array.
   var array: [UInt8] { unsafe withUnsafeBytes { unsafe [UInt8]($0) } }
 }
+
+extension BlockingClient {
+  /// The address this end is bound to.
+  var localAddress: SocketAddress { .loopback(port: boundPort(of: descriptor)) }
+}
+
+private func boundPort(of descriptor: Int32) -> UInt16 {
+  var name = sockaddr_in()
+  var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+  unsafe withUnsafeMutablePointer(to: &name) {
+    unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+      _ = unsafe getsockname(descriptor, $0, &size)
+    }
+  }
+  return UInt16(bigEndian: name.sin_port)
+}
+
+private func boundSocket() throws -> Int32 {
+  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  var name = sockaddr_in()
+  name.sin_family = sa_family_t(AF_INET)
+  name.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+  let result = unsafe withUnsafePointer(to: &name) {
+    unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+      unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+    }
+  }
+  if result != 0 { throw BlockingClient.Failure(what: "bind", errno: errno) }
+  return descriptor
+}
+
+/// A port of this machine that was free a moment ago.
+func unusedAddress() throws -> SocketAddress {
+  let descriptor = try boundSocket()
+  defer { close(descriptor) }
+  return .loopback(port: boundPort(of: descriptor))
+}
+
+/// A listener that never accepts and whose queue holds one connection.
+final class DeafListener: Sendable {
+  private let descriptor: Int32
+  let address: SocketAddress
+
+  init() throws {
+    descriptor = try boundSocket()
+    listen(descriptor, 0)
+    address = .loopback(port: boundPort(of: descriptor))
+  }
+
+  func close() { _ = Glibc.close(descriptor) }
+}
+
+/// A file of its own that vanishes with the value.
+final class ScratchFile: Sendable {
+  let descriptor: Int32
+
+  init(_ flags: Int32 = O_RDWR) {
+    let path = "/tmp/cyclades-transport-\(getpid())-\(UInt64.random(in: 0 ... .max))"
+    descriptor = unsafe open(path, flags | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    unsafe unlink(path)
+  }
+
+  deinit { close(descriptor) }
+}
+
+/// All bytes of an open file.
+func contents(of descriptor: Int32) -> [UInt8] {
+  var bytes = [UInt8](repeating: 0, count: Int(lseek(descriptor, 0, SEEK_END)))
+  let read = unsafe bytes.withUnsafeMutableBytes {
+    unsafe pread(descriptor, $0.baseAddress, $0.count, 0)
+  }
+  return read == bytes.count ? bytes : []
+}
+
+/// Whether two arrays of one length hold the same bytes.
+func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool { unsafe memcmp(a, b, a.count) == 0 }

@@ -47,7 +47,7 @@ final class Shared<Value: Sendable>: Sendable {
   func update(_ body: (inout Value) -> Void) { storage.withLock { body(&$0) } }
 
   /// Waits, at most ten seconds, until the value is as wanted.
-  func wait(until condition: (Value) -> Bool) async -> Bool {
+  func wait(_ condition: (Value) -> Bool) async -> Bool {
     for _ in 0..<5000 {
       if condition(value) { return true }
       try? await Task.sleep(for: .milliseconds(2))
@@ -69,7 +69,9 @@ struct Log: Sendable {
 }
 
 /// An endpoint that writes everything down, and does with input what the test says.
-final class Recorder: Endpoint {
+///
+/// Unchecked: tests hand it to code on its reactor's thread, and touch only `log` from elsewhere.
+final class Recorder: Endpoint, @unchecked Sendable {
   let log = Shared(Log())
   var keepsBytes = true
   var onOpened: ((ConnectionID) -> Void)?
@@ -125,15 +127,41 @@ final class Echo: Endpoint {
   }
 }
 
-/// Bytes that differ from their neighbours at every distance that matters here.
+/// Random bytes, repeated with a period that no block size is a multiple of.
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
   var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
-  return (0..<count).map { _ in
+  let period: [UInt8] = (0..<min(count, 4099)).map { _ in
     state ^= state << 13
     state ^= state >> 7
     state ^= state << 17
     return UInt8(truncatingIfNeeded: state)
   }
+  var bytes: [UInt8] = []
+  bytes.reserveCapacity(count + period.count)
+  while bytes.count < count { bytes += period }
+  bytes.removeLast(bytes.count - count)
+  return bytes
+}
+
+/// Bytes whose comparison is fast in debug builds and whose failure does not flood the log.
+struct Blob: Equatable, CustomStringConvertible {
+  let bytes: [UInt8]
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
+  init(_ frames: [[UInt8]]) { bytes = frames.reduce(into: []) { $0 += $1 } }
+  static func == (a: Blob, b: Blob) -> Bool {
+    a.bytes.count == b.bytes.count && isSame(a.bytes, b.bytes)
+  }
+  var description: String { "\(bytes.count) bytes, \(bytes.prefix(8)) ..." }
+}
+
+/// Lets the reactor of a thread do something and waits for what it returns.
+func onReactor<T: Sendable>(
+  of thread: ReactorThread, _ body: @escaping @Sendable (Reactor) -> T
+) async throws -> T {
+  let result = Shared<T?>(nil)
+  try #require(thread.mailbox.post { result.set(body($0)) })
+  try #require(await result.wait { $0 != nil })
+  return result.value!
 }
 
 /// One frame of `size` bytes, its size in front.

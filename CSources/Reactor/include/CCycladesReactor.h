@@ -177,6 +177,10 @@ void cyc_connection_close(cyc_reactor *reactor, uint64_t id, bool flush, cyc_clo
 /// Closes everything and stops accepting; the events still come through turns.
 void cyc_reactor_close_all(cyc_reactor *reactor, bool flush);
 
+/// Settles an INPUT_ENDED event: false when the connection was closed or paused since; after a
+/// resume the event comes again, behind the input that is still to be shown.
+bool cyc_connection_settle_end(cyc_reactor *reactor, uint64_t id);
+
 /// Stops READABLE and FRAMES until resumed. What arrives meanwhile is kept.
 void cyc_connection_pause(cyc_reactor *reactor, uint64_t id);
 

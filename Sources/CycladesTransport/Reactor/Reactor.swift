@@ -71,15 +71,15 @@ public final class Reactor {
     logger.debug(
       "reactor runs", metadata: ["ring.flags": "0x\(String(core.setupFlags, radix: 16))"])
     while true {
-      let park = !isStopping && deferred.isEmpty && mailbox.prepareToPark()
-      let events = try core.turn(park: park || isStopping)
+      if isStopping, hasNothingLeft, mailbox.close() { return }
+      let park = deferred.isEmpty && mailbox.prepareToPark()
+      let events = try core.turn(park: park)
       mailbox.unpark()
       deliver(events)
       runDeferred()
       mailbox.drain(self)
       for observer in observers { observer.turnEnding() }
       endpoints.releaseUnused()
-      if isStopping, deferred.isEmpty, hasNothingLeft, mailbox.close() { return }
     }
   }
 
@@ -93,6 +93,7 @@ public final class Reactor {
   private var hasNothingLeft: Bool {
     let statistics = statistics
     return statistics.connections == 0 && statistics.listeners == 0 && files.isEmpty
+      && deferred.isEmpty
   }
 
   /// Adds an observer of turns. It is kept alive until `run` returns.
@@ -114,7 +115,7 @@ public final class Reactor {
         if event.kind == CYC_EVENT_ACCEPTED { endpoints.retain(event.user) }
         endpoints[event.user].opened(event.connection)
       case CYC_EVENT_INPUT_ENDED:
-        guard core.isOpen(event.connection) else { break }
+        guard core.settleEnd(event.connection) else { break }
         if endpoints[event.user].inputEnded(event.connection) == .close {
           core.close(event.connection, flush: true, reason: .endOfInput)
         }

@@ -187,6 +187,10 @@ internal import CCycladesReactor
     unsafe cyc_connection_close(raw, connection.rawValue, flush, reason.raw)
   }
 
+  func settleEnd(_ connection: ConnectionID) -> Bool {
+    unsafe cyc_connection_settle_end(raw, connection.rawValue)
+  }
+
   func closeAll(flush: Bool) { unsafe cyc_reactor_close_all(raw, flush) }
   func pause(_ connection: ConnectionID) { unsafe cyc_connection_pause(raw, connection.rawValue) }
   func resume(_ connection: ConnectionID) {
