@@ -61,11 +61,6 @@ static bool decimal_parse(const uint8_t *text, size_t length, long double *value
   return errno != ERANGE || !(isinf(*value) || fpclassify(*value) == FP_ZERO);
 }
 
-bool cyc_decimal_valid(const uint8_t *text, size_t length) {
-  long double value;
-  return decimal_parse(text, length, &value);
-}
-
 cyc_decimal_status cyc_decimal_add(
     const uint8_t *a, size_t a_length, const uint8_t *b, size_t b_length, uint8_t *out,
     size_t *out_length) {

@@ -297,12 +297,12 @@ static cyc_table_item item_of(const cyc_table *table, const cyc_entry *entry) {
   };
 }
 
-bool cyc_table_get(
-    const cyc_table *table, const uint8_t *key, uint32_t length, cyc_table_item *item) {
+cyc_table_item cyc_table_get(const cyc_table *table, const uint8_t *key, uint32_t length) {
   place at;
-  if (!find(table, cyc_entry_hash(key, length, table->seed), key, length, &at)) return false;
-  *item = item_of(table, entry_at(at));
-  return true;
+  if (!find(table, cyc_entry_hash(key, length, table->seed), key, length, &at)) {
+    return (cyc_table_item){0};
+  }
+  return item_of(table, entry_at(at));
 }
 
 /* Takes an entry out of the sums before it changes, and puts it back in afterwards. */

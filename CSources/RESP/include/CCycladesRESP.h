@@ -4,7 +4,7 @@
  *
  *   parse.c    requests, in place over a contiguous span
  *   packed.c   the packed command
- *   write.c    replies
+ *   write.c    the parts of replies that hold numbers; the rest is text, put together in Swift
  *   number.c   integers and floats in Redis' textual forms
  *   slot.c     cluster key slots
  *
@@ -92,22 +92,15 @@ void cyc_packed_arguments(const uint8_t *bytes, cyc_packed header, cyc_resp_argu
 
 /* ---- Replies ----------------------------------------------------------------------------------*/
 
-/* Every writer returns the bytes written and needs at most this many beside the payload. */
-enum { CYC_RESP_OVERHEAD = 40 };
+/* Room that either writer needs at most. */
+enum { CYC_RESP_HEAD_MAX = 64 };
 
-/* `mark`, a decimal number, CRLF: integers (':'), and the heads of bulks and aggregates. */
+/* `mark`, a decimal number, CRLF: an integer (':'), or the head of a bulk string or an aggregate.
+ * Returns the bytes written. */
 size_t cyc_resp_write_number(uint8_t *out, char mark, int64_t value);
-/* `mark`, text, CRLF: simple strings ('+') and errors ('-'). The text must hold no line end. */
-size_t cyc_resp_write_line(uint8_t *out, char mark, const uint8_t *text, size_t length);
-size_t cyc_resp_write_bulk(uint8_t *out, const uint8_t *bytes, size_t length);
-/* A null: "$-1" for RESP2 (or "*-1" where an array was due), "_" for RESP3. */
-size_t cyc_resp_write_null(uint8_t *out, bool resp3, bool array);
-/* A map head: pairs become a flat array in RESP2. */
-size_t cyc_resp_write_map(uint8_t *out, bool resp3, int64_t pairs);
-size_t cyc_resp_write_boolean(uint8_t *out, bool resp3, bool value);
+
+/* A double; a bulk string in RESP2. Returns the bytes written. */
 size_t cyc_resp_write_double(uint8_t *out, bool resp3, double value);
-/* Verbatim text ("txt"); a plain bulk in RESP2. */
-size_t cyc_resp_write_verbatim(uint8_t *out, bool resp3, const uint8_t *text, size_t length);
 
 /* ---- Numbers ----------------------------------------------------------------------------------*/
 
@@ -124,8 +117,6 @@ typedef enum cyc_decimal_status {
   CYC_DECIMAL_OVERFLOW = -2, /* the sum is not finite */
 } cyc_decimal_status;
 
-/* Whether the text is a float that INCRBYFLOAT accepts. */
-bool cyc_decimal_valid(const uint8_t *text, size_t length);
 /* Adds two floats in `long double`, as INCRBYFLOAT does, and writes the sum in fixed notation with
  * trailing zeros trimmed; `out` holds CYC_DECIMAL_MAX_BYTES. */
 cyc_decimal_status cyc_decimal_add(

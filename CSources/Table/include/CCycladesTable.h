@@ -37,8 +37,8 @@ typedef struct cyc_table_item {
 cyc_table *cyc_table_create(uint64_t seed);
 void cyc_table_destroy(cyc_table *table);
 
-/* Finds a key. O(1). */
-bool cyc_table_get(const cyc_table *table, const uint8_t *key, uint32_t length, cyc_table_item *item);
+/* Finds a key; the item's `key` is NULL when there is none. O(1). */
+cyc_table_item cyc_table_get(const cyc_table *table, const uint8_t *key, uint32_t length);
 
 /* Sets value and deadline of a key. O(1) and the value's length. `value` may lie in the table, but
  * not in the entry of the same key. */

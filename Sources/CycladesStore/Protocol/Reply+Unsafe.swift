@@ -87,7 +87,7 @@ extension Reply {
 
   /// Appends a boolean. RESP2: the integer 0 or 1.
   public mutating func appendBoolean(_ value: Bool, _ version: RESPVersion) {
-    unsafe appendWritten { unsafe cyc_resp_write_boolean($0, version == .v3, value) }
+    if version == .v3 { append(value ? "#t\r\n" : "#f\r\n") } else { appendInteger(value ? 1 : 0) }
   }
 
   /// Appends verbatim text. RESP2: a bulk string.
@@ -108,7 +108,7 @@ extension Reply {
   /// Appends what a C writer puts into a small buffer on the stack.
   private mutating func appendWritten(_ write: (UnsafeMutablePointer<UInt8>) -> Int) {
     unsafe withUnsafeTemporaryAllocation(
-      of: UInt8.self, capacity: 2 * CYC_RESP_OVERHEAD
+      of: UInt8.self, capacity: CYC_RESP_HEAD_MAX
     ) { scratch in
       let count = unsafe write(scratch.baseAddress!)
       unsafe append(contentsOf: scratch[..<count])

@@ -34,9 +34,8 @@ internal import CCycladesTable
 
   @_lifetime(borrow self)
   borrowing func find(_ key: RawSpan) -> Entry? {
-    var item = unsafe cyc_table_item()
-    let isFound = unsafe key.withBytes { unsafe cyc_table_get(raw, $0, $1, &item) }
-    guard isFound else { return nil }
+    let item = unsafe key.withBytes { unsafe cyc_table_get(raw, $0, $1) }
+    guard unsafe item.key != nil else { return nil }
     let value = unsafe RawSpan(_unsafeStart: item.value, byteCount: Int(item.value_length))
     return unsafe _overrideLifetime(
       Entry(value: value, deadline: Self.deadline(item.deadline)), borrowing: self)
@@ -71,9 +70,8 @@ internal import CCycladesTable
   /// - Returns: false when there is no `source`.
   mutating func copy(_ source: RawSpan, to target: RawSpan) -> Bool {
     precondition(!source.isEqual(to: target), "a key is not copied onto itself")
-    var item = unsafe cyc_table_item()
-    let isFound = unsafe source.withBytes { unsafe cyc_table_get(raw, $0, $1, &item) }
-    guard isFound else { return false }
+    let item = unsafe source.withBytes { unsafe cyc_table_get(raw, $0, $1) }
+    guard unsafe item.key != nil else { return false }
     unsafe target.withBytes {
       unsafe cyc_table_put(raw, $0, $1, item.value, item.value_length, item.deadline)
     }
