@@ -51,6 +51,7 @@ struct SimulateCommand: ParsableCommand {
       "\(seeds) seeds, \(tally.failures.count) failed, \(tally.undecided) histories undecided; "
         + "\(tally.decided) slots decided, \(tally.acknowledged) operations acknowledged, "
         + "\(tally.crashes) crashes, \(tally.leaders) leaders; "
+        + "slowest recovery \(tally.slowestRecovery / 1_000_000) ms; "
         + "\(Int(Double(seeds) / elapsed)) seeds/s, \(Int(virtual / elapsed)) times real time")
     if !tally.failures.isEmpty { throw ExitCode.failure }
   }
@@ -63,6 +64,7 @@ struct SimulateCommand: ParsableCommand {
     var crashes = 0
     var leaders = 0
     var undecided = 0
+    var slowestRecovery: UInt64 = 0
 
     mutating func add(_ report: SimulationReport) {
       virtualTime += report.virtualTime
@@ -71,6 +73,7 @@ struct SimulateCommand: ParsableCommand {
       crashes += report.statistics.crashes
       leaders += report.statistics.leaders
       undecided += report.statistics.undecided
+      slowestRecovery = max(slowestRecovery, report.statistics.recovery)
       // Beyond a few, failures only push the first one off the screen.
       if report.failure != nil, failures.count < 5 { failures.append(report) }
     }

@@ -78,7 +78,9 @@ extension Paxos {
   }
 
   mutating func receiveCanvass(commit: Slot, token: UInt64, from sender: NodeID) {
-    let granted = role != .leader && !hearsLeader && commit >= self.commit
+    // A node whose disk is stalled could not make good on its word.
+    let granted =
+      role != .leader && !hearsLeader && commit >= self.commit && !isDiskStalled
     send(
       .canvassReply(
         granted: granted, promised: promised, commit: self.commit, token: token), to: sender)

@@ -21,8 +21,7 @@ extension Cluster {
     if falls(swarm.crashWeight) {
       crashSoon(index)
     } else if falls(swarm.pauseWeight) {
-      nodes[index].pausedUntil = now + averageOutage
-      trace.note(at: now, "\(nodes[index].id) pauses until \(nodes[index].pausedUntil / 1000)")
+      pause(index, for: averageOutage)
     } else if falls(swarm.partitionWeight) {
       if random.chance(400) { healLinks(Array(nodes.indices)) } else { cutLinks(around: index) }
     } else if falls(swarm.clogWeight) {
@@ -100,8 +99,9 @@ extension Cluster {
       let node = nodes[index]
       node.crashCountdown = nil
       if core.contains(index) {
-        node.pausedUntil = 0
+        endPause(index)
         node.disk.stalledUntil = 0
+        if node.disk.isSyncing { scheduleSync(index) }
         if !node.isUp { start(index) }
       } else if areGone {
         crash(index)

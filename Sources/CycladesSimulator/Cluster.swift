@@ -96,8 +96,9 @@ package final class Cluster {
     case .connected(let node, let peer):
       guard nodes[node].isUp, !postpone(occurrence, for: node) else { return }
       step(node, .connected(nodes[peer].id))
-    case .synced(let node, let life):
-      guard nodes[node].life == life, !postpone(occurrence, for: node) else { return }
+    case .synced(let node, let life, let sync):
+      guard nodes[node].life == life, nodes[node].sync == sync, !postpone(occurrence, for: node)
+      else { return }
       synced(node)
     case .request(let attempt, let node):
       guard !postpone(occurrence, for: node) else { return }
@@ -106,6 +107,7 @@ package final class Cluster {
     case .wake(let client): wake(client)
     case .timeout(let attempt): timeout(attempt)
     case .restart(let node): if !nodes[node].isUp { start(node) }
+    case .resume(let node): resume(node)
     case .nemesis: causeFault()
     }
   }
@@ -113,8 +115,28 @@ package final class Cluster {
   /// Puts off what comes to a paused process until it goes on.
   private func postpone(_ occurrence: Occurrence, for node: Int) -> Bool {
     guard nodes[node].isUp, nodes[node].pausedUntil > now else { return false }
-    queue.insert(occurrence, at: nodes[node].pausedUntil)
+    nodes[node].postponed.append(occurrence)
     return true
+  }
+
+  /// Stops a process without its knowledge, as SIGSTOP does.
+  func pause(_ index: Int, for time: UInt64) {
+    nodes[index].pausedUntil = max(nodes[index].pausedUntil, now + time)
+    trace.note(at: now, "\(nodes[index].id) pauses")
+    schedule(.resume(node: index), after: time)
+  }
+
+  /// Lets a process go on, with all at once that came meanwhile.
+  private func resume(_ index: Int) {
+    let node = nodes[index]
+    guard node.pausedUntil <= now else { return }
+    for occurrence in node.postponed { queue.insert(occurrence, at: now) }
+    node.postponed = []
+  }
+
+  func endPause(_ index: Int) {
+    nodes[index].pausedUntil = 0
+    resume(index)
   }
 
   // MARK: Processes
@@ -167,6 +189,7 @@ package final class Cluster {
     node.held = []
     node.crashCountdown = nil
     node.pausedUntil = 0
+    node.postponed = []
     for (_, command) in node.proposals { answer(command.attempt!, .unknown) }
     for attempt in node.readers { answer(attempt, .unknown) }
     node.proposals = []
@@ -251,10 +274,17 @@ package final class Cluster {
   private func startSync(_ index: Int) {
     let node = nodes[index]
     node.disk.startSync()
+    scheduleSync(index)
+  }
+
+  /// Lets the sync under way end after as long as the disk takes now.
+  func scheduleSync(_ index: Int) {
+    let node = nodes[index]
+    node.sync += 1
     let begin = max(now, node.disk.stalledUntil)
     let spread = isHealed ? min(swarm.diskSpread, 10_000_000) : swarm.diskSpread
     let end = begin + 100_000 + random.next() % spread
-    queue.insert(.synced(node: index, life: node.life), at: end)
+    queue.insert(.synced(node: index, life: node.life, sync: node.sync), at: end)
   }
 
   private func synced(_ index: Int) {

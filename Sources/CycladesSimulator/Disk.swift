@@ -19,6 +19,8 @@ struct Disk {
   private var syncing = 0
   var stalledUntil: UInt64 = 0
 
+  var isSyncing: Bool { syncing > 0 }
+
   /// Whether a write waits for a sync that nobody has started.
   var needsSync: Bool { syncing == 0 && !pending.isEmpty }
 

@@ -5,12 +5,13 @@ enum Occurrence {
   case tick(node: Int, life: Int)
   case deliver(Message, from: Int, to: Int)
   case connected(node: Int, peer: Int)
-  case synced(node: Int, life: Int)
+  case synced(node: Int, life: Int, sync: Int)
   case request(attempt: Attempt, to: Int)
   case reply(attempt: Attempt, Answer)
   case wake(client: Int)
   case timeout(attempt: Attempt)
   case restart(node: Int)
+  case resume(node: Int)
   case nemesis
 }
 

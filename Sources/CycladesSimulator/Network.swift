@@ -65,8 +65,12 @@ struct Network {
     for from in nodes { for to in nodes { setCut(false, from: from, to: to) } }
   }
 
+  /// Ends all clogs; what is sent from now on overtakes what they hold up, as on a new connection.
   mutating func unclog() {
-    for link in cloggedUntil.indices { cloggedUntil[link] = 0 }
+    for link in cloggedUntil.indices {
+      cloggedUntil[link] = 0
+      lastArrival[link] = 0
+    }
   }
 
   /// Cuts links after one of the patterns that consensus protocols are known to trip over.

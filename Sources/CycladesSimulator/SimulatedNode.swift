@@ -14,6 +14,8 @@ package final class SimulatedNode {
   var disk = Disk()
   /// Counts the lives of the process, so that what was meant for an earlier one is known.
   var life = 0
+  /// Numbers the syncs, so that one that was put forward is not done twice.
+  var sync = 0
   var machine: Machine
   /// What the shell has in its log, durable or not; `learn` messages come out of it.
   var log: [Entry] = []
@@ -23,6 +25,8 @@ package final class SimulatedNode {
   var proposals: [(slot: Slot, command: Command)] = []
   var readers: [Attempt] = []
   var pausedUntil: UInt64 = 0
+  /// What came to the process while it was paused.
+  var postponed: [Occurrence] = []
   /// The process crashes after this many effects more.
   var crashCountdown: Int?
   let clockOffset: UInt64

@@ -35,6 +35,7 @@ public struct Simulation {
     if cluster.failure == nil { demandLiveness(of: cluster) }
     if cluster.failure == nil { cluster.checkEnd() }
     cluster.statistics.acknowledged = cluster.history.acknowledged
+    cluster.statistics.deliveredKinds = cluster.trace.kinds
     return SimulationReport(
       seed: seed, failure: cluster.failure, traceHash: cluster.trace.hash,
       trace: cluster.trace.lines, virtualTime: cluster.now, statistics: cluster.statistics)
@@ -56,6 +57,7 @@ public struct Simulation {
           + "after a quorum was healed")
       return
     }
+    cluster.statistics.recovery = cluster.now - healed
     cluster.acceptsWork = false
     cluster.run(until: cluster.now + options.patience) {
       cluster.haveConverged(core)

@@ -18,7 +18,7 @@ public struct SimulationOptions: Sendable {
   /// Makes options.
   public init(
     scenario: Scenario = .swarm, nodes: ClosedRange<Int> = 1...5,
-    duration: UInt64 = 6_000_000_000, patience: UInt64 = 20_000_000_000, operations: Int = 300
+    duration: UInt64 = 6_000_000_000, patience: UInt64 = 10_000_000_000, operations: Int = 300
   ) {
     precondition(nodes.lowerBound >= 1 && nodes.upperBound <= 9)
     self.scenario = scenario
@@ -97,6 +97,10 @@ public struct SimulationReport: Sendable, CustomStringConvertible {
     public var learned = 0
     /// Histories whose check was given up.
     public var undecided = 0
+    /// How long a healed quorum took to do ten operations, in nanoseconds of virtual time.
+    public var recovery: UInt64 = 0
+    /// A bit for each kind of message that was delivered: what a run has exercised.
+    package var deliveredKinds: UInt64 = 0
   }
 
   /// The result in one line, or several with a trace.

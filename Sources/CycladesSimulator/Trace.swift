@@ -7,6 +7,8 @@ struct Trace {
   private(set) var lines: [String] = []
   var isRecording: Bool
   private let limit = 4_000
+  /// A bit for each kind of message seen, as numbered in `mix`.
+  private(set) var kinds: UInt64 = 0
 
   init(isRecording: Bool) { self.isRecording = isRecording }
 
@@ -26,6 +28,7 @@ struct Trace {
 
   mutating func mix(_ message: Message) {
     func mix(_ kind: UInt64, _ ballot: Ballot = .zero, _ a: UInt64 = 0, _ b: UInt64 = 0) {
+      kinds |= 1 << kind
       self.mix(kind)
       self.mix(ballot.round)
       self.mix(UInt64(ballot.node.rawValue))

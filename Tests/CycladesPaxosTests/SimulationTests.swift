@@ -6,10 +6,15 @@ import Testing
   @Test("no seed breaks a promise", arguments: Scenario.allCases)
   func seeds(scenario: Scenario) {
     let count: UInt64 = scenario == .swarm ? 160 : 30
+    var kinds: UInt64 = 0
     for seed in 1...count {
       let report = Simulation(seed: seed, options: SimulationOptions(scenario: scenario)).run()
       #expect(report.failure == nil, "\(report)")
       #expect(report.statistics.undecided == 0)
+      kinds |= report.statistics.deliveredKinds
+    }
+    if scenario == .swarm {
+      #expect(kinds == 0x7FFE, "every kind of message was exercised")
     }
   }
 
