@@ -9,11 +9,12 @@ export CYCLADES_STRICT := 1
 
 SWIFT_SOURCES := Package.swift Sources Tests Examples Benchmarks
 TOOLS := .build/tools
-# Tests that drive the server with redis-py run with this Python, and say so when it is not there.
+# The Python that has redis-py and xxhash.
 export CYCLADES_PYTHON := $(abspath $(TOOLS)/python/bin/python3)
 
-# Overridable: make demo ARGS="--input FILE", make simulate SEEDS=1000, make soak KILLS=100.
+# To be overridden, as in make demo ARGS="--input FILE" or make soak KILLS=100.
 ARGS ?=
+REQUESTS ?= 100000
 SEEDS ?= 200
 JOBS ?= $(shell nproc)
 KILLS ?= 20
@@ -67,9 +68,13 @@ vectors: tools ## Check the ring's golden vectors against PyPI's xxhash.
 simulate: build ## Run SEEDS simulated clusters with faults.
 	.build/release/cyclades simulate --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
 
+.PHONY: clients
+clients: tools build ## Drive a cluster with redis-cli, redis-benchmark and redis-py.
+	REQUESTS=$(REQUESTS) Tests/Clients/run.sh .build/release/cyclades
+
 .PHONY: soak
-soak: tools build ## Kill nodes under load KILLS times and look for lost writes.
-	CYCLADES_SOAK=$(KILLS) timeout 7200 swift test --filter Soak $(ARGS)
+soak: build ## Kill a node KILLS times under load and look for lost writes.
+	timeout 7200 .build/release/cyclades soak --kills $(KILLS) $(ARGS)
 
 .PHONY: bench-ring
 bench-ring: setup ## Measure the ring against other searches, all in one run.

@@ -1,5 +1,5 @@
-internal import ArgumentParser
-internal import CycladesRing
+import ArgumentParser
+import CycladesRing
 
 /// `cyclades ring`: where keys go, how evenly, and what a change of members would move.
 struct RingCommand: ParsableCommand {
@@ -45,10 +45,9 @@ struct RingCommand: ParsableCommand {
       let report = RingReport(
         ring: ring, keys: key, preference: preference, other: other,
         showsStatistics: stats || (key.isEmpty && diff == nil))
-      print(json ? try report.json : report.text(isColoured: Console.isColoured))
-    } catch {
-      Console.complain("cyclades ring: \(error)")
-      throw ExitCode.validationFailure
+      print(json ? try report.json : report.text(in: Terminal()))
+    } catch let error as RingError {
+      throw ValidationError(error.message)
     }
   }
 

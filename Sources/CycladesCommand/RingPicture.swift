@@ -1,5 +1,5 @@
-internal import CycladesRing
-internal import Glibc
+import CycladesRing
+import Glibc
 
 /// Draws a ring as a circle of characters, one letter per member.
 ///
@@ -16,16 +16,16 @@ struct RingPicture {
   private let owners: [Int]
   private let caption: [String]
   private let mark: UInt64?
-  private let isColoured: Bool
+  private let terminal: Terminal
 
   /// Prepares to draw `ring`, with a star at the position `mark`; nil when there are more members
   /// than letters.
-  init?(_ ring: Ring, mark: UInt64?, isColoured: Bool) {
+  init?(_ ring: Ring, mark: UInt64?, terminal: Terminal) {
     guard ring.members.count <= Self.symbols.count else { return nil }
     owners = (0..<Self.slices).map { Self.owner(ofSlice: $0, in: ring) }
     caption = ["nodes: \(ring.members.count)", "points: \(ring.pointCount)"]
     self.mark = mark
-    self.isColoured = isColoured
+    self.terminal = terminal
   }
 
   /// The letter of a member, by its index.
@@ -76,7 +76,7 @@ struct RingPicture {
   }
 
   private func letter(_ owner: Int) -> String {
-    let symbol = Self.symbol(of: owner)
-    return isColoured ? "\u{1B}[3\(owner % 6 + 1)m\(symbol)\u{1B}[0m" : symbol
+    let styles: [Terminal.Style] = [.cyan, .green, .red, .bold, .faint]
+    return terminal.styled(Self.symbol(of: owner), styles[owner % styles.count])
   }
 }

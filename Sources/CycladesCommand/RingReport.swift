@@ -1,5 +1,5 @@
-internal import CycladesRing
-internal import FoundationEssentials
+import CycladesRing
+import FoundationEssentials
 
 /// What `cyclades ring` prints, as text or JSON.
 struct RingReport {
@@ -11,11 +11,11 @@ struct RingReport {
 
   // MARK: Text
 
-  func text(isColoured: Bool) -> String {
+  func text(in terminal: Terminal) -> String {
     var parts: [[String]] = []
     if showsStatistics {
       let mark = keys.first.map { Ring.position(of: $0) }
-      if let picture = RingPicture(ring, mark: mark, isColoured: isColoured) {
+      if let picture = RingPicture(ring, mark: mark, terminal: terminal) {
         parts.append(picture.lines)
       }
       parts.append(statisticsLines)
@@ -45,7 +45,7 @@ struct RingReport {
       let rack = part.member.rack.isEmpty ? "" : "/" + part.member.rack
       table.append([
         RingPicture.symbol(of: index), part.member.id, part.member.zone + rack,
-        "\(part.member.weight)", "\(part.pointCount)", decimal(part.share * 100, places: 3),
+        String(part.member.weight), String(part.pointCount), decimal(part.share * 100, places: 3),
         decimal(part.load, places: 3),
       ])
     }

@@ -30,44 +30,50 @@ public final class Ring: Sendable {
 
   let table: PointTable
 
-  /// Builds from valid members in order of id.
+  /// Builds from valid members in order of id, taking from `base` the points that it has already.
   init(members: [Member], epoch: UInt64, pointsPerUnit: Int, base: Ring?) throws(RingError) {
-    var zones = DomainNumbers()
-    var sources: [PointSource] = []
-    sources.reserveCapacity(members.count)
-    var total = 0
-    var old = base.map { $0.members[...] } ?? []
-    for member in members {
-      let points = try member.pointCount(perUnit: pointsPerUnit)
-      total += points
-      while let first = old.first, first.id.utf8.lexicographicallyPrecedes(member.id.utf8) {
-        old.removeFirst()
-      }
-      let isInherited = old.first.map { $0.hasSameID(as: member) && $0.weight == member.weight }
-      sources.append(
-        PointSource(
-          id: member.id, points: points, zone: zones.number(of: member.zone),
-          inherited: isInherited == true ? old.startIndex : nil))
-    }
-    guard total > 0 else {
+    let sources = try Self.sources(of: members, pointsPerUnit: pointsPerUnit, base: base)
+    let pointCount = sources.reduce(0) { $0 + $1.points }
+    guard pointCount > 0 else {
       throw RingError(
         .emptyRing,
         members.isEmpty
           ? "a ring needs a member" : "every member has weight 0: \(members.count) of them")
     }
-    guard total <= Self.maximumPoints else {
+    guard pointCount <= Self.maximumPoints else {
       throw RingError(
         .tooManyPoints,
-        "the weights ask for \(total) points; a ring has at most \(Self.maximumPoints)")
+        "the weights ask for \(pointCount) points; a ring has at most \(Self.maximumPoints)")
     }
     self.members = members
     self.epoch = epoch
     self.pointsPerUnit = pointsPerUnit
     table = try PointTable(sources, base: base)
     bytes = RingCoding.encode(
-      members: members, epoch: epoch, pointsPerUnit: pointsPerUnit, pointCount: total,
+      members: members, epoch: epoch, pointsPerUnit: pointsPerUnit, pointCount: pointCount,
       placement: table.placement)
     digest = RingCoding.digest(of: bytes)
+  }
+
+  private static func sources(
+    of members: [Member], pointsPerUnit: Int, base: Ring?
+  ) throws(RingError) -> [PointSource] {
+    var zones = DomainNumbers()
+    var old = base.map { $0.members[...] } ?? []
+    var sources: [PointSource] = []
+    sources.reserveCapacity(members.count)
+    for member in members {
+      while let first = old.first, first.id.utf8.lexicographicallyPrecedes(member.id.utf8) {
+        old.removeFirst()
+      }
+      let isInherited =
+        old.first.map { $0.hasSameID(as: member) && $0.weight == member.weight } ?? false
+      sources.append(
+        PointSource(
+          id: member.id, points: try member.pointCount(perUnit: pointsPerUnit),
+          zone: zones.number(of: member.zone), inherited: isInherited ? old.startIndex : nil))
+    }
+    return sources
   }
 
   /// The number of virtual nodes.
@@ -168,16 +174,15 @@ extension Member {
 }
 
 /// Numbers failure domains: equal names get equal numbers, every empty name one of its own.
-struct DomainNumbers {
+private struct DomainNumbers {
   private var known: [RingBuilder.ID: UInt16] = [:]
   private var next: UInt16 = 0
 
   mutating func number(of name: String) -> UInt16 {
-    guard name.isEmpty || known[RingBuilder.ID(name)] == nil else {
-      return known[RingBuilder.ID(name)]!
-    }
+    let id = RingBuilder.ID(name)
+    if !name.isEmpty, let number = known[id] { return number }
+    if !name.isEmpty { known[id] = next }
     defer { next += 1 }
-    if !name.isEmpty { known[RingBuilder.ID(name)] = next }
     return next
   }
 }
