@@ -35,7 +35,7 @@ struct DemoCommand: ParsableCommand {
   }
 
   func run() throws {
-    let files = try regularFiles(at: input)
+    let files = try inputFiles(at: input)
     let stage = try DemoStage(keepsFolder: keep)
     defer { stage.clear() }
     let terminal = Terminal(descriptor: json ? STDERR_FILENO : STDOUT_FILENO)

@@ -41,7 +41,6 @@ struct SequentialWordCount {
 /// The output folder of a word count job, read back.
 struct WordCountOutput {
   private(set) var counts: [[UInt8]: Int] = [:]
-  private(set) var partCount = 0
 
   init(folder: String) throws {
     let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
@@ -49,7 +48,6 @@ struct WordCountOutput {
       guard let part = FileManager.default.contents(atPath: "\(folder)/\(name)") else {
         throw CommandFailure("cannot read the output file \(folder)/\(name)")
       }
-      partCount += 1
       for line in [UInt8](part).split(separator: UInt8(ascii: "\n")) {
         guard let tab = line.lastIndex(of: UInt8(ascii: "\t")),
           let count = Int(String(decoding: line[(tab + 1)...], as: UTF8.self)),
@@ -60,16 +58,24 @@ struct WordCountOutput {
   }
 }
 
-/// The regular files at the given paths, folders searched to the bottom, in byte order of the path.
-func regularFiles(at paths: [String]) throws -> [String] {
+/// The files at the given paths, folders searched to the bottom; links to folders inside a folder
+/// are not followed.
+func inputFiles(at paths: [String]) throws -> [String] {
   let manager = FileManager.default
   return try paths.flatMap { path throws -> [String] in
     var isFolder = false
     guard manager.fileExists(atPath: path, isDirectory: &isFolder) else {
-      throw CommandFailure("there is no file or folder \(path): name text with --input")
+      throw CommandFailure("there is no file or folder '\(path)': name text with --input")
     }
-    if !isFolder { return [path] }
-    return try regularFiles(
-      at: manager.contentsOfDirectory(atPath: path).sorted().map { "\(path)/\($0)" })
+    guard isFolder else { return [path] }
+    let entries = try manager.contentsOfDirectory(atPath: path).map { "\(path)/\($0)" }
+    return try inputFiles(
+      at: entries.filter { entry in
+        var isFolder = false
+        let isLink =
+          try manager.attributesOfItem(atPath: entry)[.type] as? FileAttributeType
+          == .typeSymbolicLink
+        return manager.fileExists(atPath: entry, isDirectory: &isFolder) && !(isLink && isFolder)
+      })
   }
 }

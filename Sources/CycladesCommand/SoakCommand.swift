@@ -20,7 +20,7 @@ struct SoakCommand: ParsableCommand {
   var kills = 20
 
   @Option(name: .long, help: "How many keys are written, round and round.")
-  var keys = 20_000
+  var keys = 200_000
 
   @Option(name: .long, help: "Repeats the choice of nodes of an earlier run.")
   var seed = UInt64.random(in: 0..<1_000_000)
