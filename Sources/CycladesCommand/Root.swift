@@ -15,7 +15,6 @@ struct RootCommand: AsyncParsableCommand {
       DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self,
       MapReduceCommand.self, RingCommand.self, SimulateCommand.self, SoakCommand.self,
       VersionCommand.self,
-      VersionCommand.self,
     ])
 
   static let version = "0.1.0"
