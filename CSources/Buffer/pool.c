@@ -1,9 +1,9 @@
 // The slab pool: three ways to get a block, one way to give it back.
 //
-//   class    capacity   mapped as                      given back to
-//   small      16 KiB   chunk of 2 MiB = 128 blocks    free list, last in first out (still in cache)
-//   medium    256 KiB   chunk of 2 MiB =   8 blocks    free list
-//   big     exact size  one mapping, page-rounded      the system
+//   class    capacity   mapped as                     given back to
+//   small      16 KiB   chunk of 2 MiB = 128 blocks   free list, last in first out: still cached
+//   medium    256 KiB   chunk of 2 MiB =   8 blocks   free list
+//   big     exact size  one mapping, page-rounded     the system
 //
 //   chunk  [ block 0 | block 1 | ... | block n-1 ]     headers lie apart, so that blocks stay
 //   heads  [ head 0  | head 1  | ... | head n-1  ]     page aligned and full-sized
@@ -141,7 +141,9 @@ static bool pool_grow(cyc_pool *pool, uint32_t size_class) {
   return true;
 }
 
-static size_t page_rounded(size_t size) { return (size + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1); }
+static size_t page_rounded(size_t size) {
+  return (size + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
+}
 
 static cyc_block *take_big(cyc_pool *pool, size_t capacity) {
   size_t size = page_rounded(capacity);

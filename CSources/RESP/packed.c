@@ -5,10 +5,11 @@
  *   | u16    | u8    | u8       | u32    | u32 x argc           | bytes, one argument after another
  *   | code   | flags | 0        | argc   | argument lengths     |
  *
- * Little-endian, no alignment demanded. `code` stands for the command's name, which is not repeated;
- * flag bit 0 says that the reply is RESP3. Decoding checks once that the lengths add up to the
- * length of the whole, so that every view handed out later is inside it. It comes from a decided
- * entry, yet a decoder that trusted it would turn any bug above into memory corruption here.
+ * Little-endian, no alignment demanded. `code` stands for the command's name, which is not
+ * repeated; flag bit 0 says that the reply is RESP3. Decoding checks once that the lengths add up
+ * to the length of the whole, so that every view handed out later is inside it. It comes from a
+ * decided entry, yet a decoder that trusted it would turn any bug above into memory corruption
+ * here.
  */
 #include "CCycladesRESP.h"
 

@@ -62,14 +62,16 @@ static line_status read_any_length(
   return LINE_OK;
 }
 
-/* Reads the number on the line at `*position`, one past its mark, and moves behind its CRLF. Numbers
- * of one to four digits, which is nearly all of them, are read here and in line. */
+/* Reads the number on the line at `*position`, one past its mark, and moves behind its CRLF.
+ * Numbers of one to four digits, which is nearly all of them, are read here and in line. */
 static inline line_status read_length(
     const uint8_t *bytes, size_t length, size_t line_max, size_t *position, int64_t *value) {
   const uint8_t *p = bytes + *position;
   if (length - *position >= 6 && (uint8_t)(p[0] - '1') < 9) {
     uint32_t number = (uint32_t)(p[0] - '0'), digits = 1;
-    while (digits < 4 && (uint8_t)(p[digits] - '0') < 10) number = number * 10 + (p[digits++] - '0');
+    for (; digits < 4 && (uint8_t)(p[digits] - '0') < 10; digits++) {
+      number = number * 10 + (uint32_t)(p[digits] - '0');
+    }
     if (p[digits] == '\r') {
       *position += digits + 2;
       *value = number;
@@ -136,10 +138,11 @@ static cyc_resp_status parse_multibulk(
       break;
     }
     if (size < 0 || size > (int64_t)limits->bulk) return CYC_RESP_BAD_LENGTH;
-    if (body + (size_t)size + 2 > limits->request) return CYC_RESP_LONG_REQUEST;
-    if (length - body < (size_t)size + 2) return incomplete(request, body + (size_t)size + 2 + rest);
+    const size_t end = body + (size_t)size + 2;
+    if (end > limits->request) return CYC_RESP_LONG_REQUEST;
+    if (end > length) return incomplete(request, end + rest);
     if (i < capacity) arguments[i] = (cyc_resp_argument){(uint32_t)body, (uint32_t)size};
-    at = body + (size_t)size + 2;
+    at = end;
   }
   assert(count <= capacity); /* that many arguments are enough bytes to have asked for room */
   request->count = (uint32_t)count;

@@ -2,9 +2,9 @@
  * Cluster key slots, by the rule of the Redis cluster specification, so that stock cluster clients
  * compute the same owner.
  *
- * CRC-16/XMODEM: polynomial 0x1021, initial value 0, no reflection, no final xor; the check value of
- * "123456789" is 0x31c3. When a key holds a '{' and a '}' behind it with at least one byte between,
- * only the bytes between the first '{' and the first '}' after it are hashed.
+ * CRC-16/XMODEM: polynomial 0x1021, initial value 0, no reflection, no final xor; the check value
+ * of "123456789" is 0x31c3. When a key holds a '{' and a '}' behind it with at least one byte
+ * between, only the bytes between the first '{' and the first '}' after it are hashed.
  */
 #include "CCycladesRESP.h"
 

@@ -1,8 +1,9 @@
 // File operations: vectored writes that are carried through to the end, and syncs.
 //
 // An operation owns its slices' references and its iovecs until it ends. The kernel may write less
-// than asked (a signal, a full quota); the rest is submitted again, so the caller learns one result:
-// all bytes, or the error that stopped them. A write that makes no progress ends with what it did.
+// than asked (a signal, a full quota); the rest is submitted again, so the caller learns one
+// result: all bytes, or the error that stopped them. A write that makes no progress ends with what
+// it did.
 
 #include "driver.h"
 

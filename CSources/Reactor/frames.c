@@ -1,5 +1,5 @@
-// Input of framed connections: few and fat, so each receives into a block of its own, and a frame is
-// a slice of it, whole and contiguous.
+// Input of framed connections: few and fat, so each receives into a block of its own, and a frame
+// is a slice of it, whole and contiguous.
 //
 //   input   [ taken frames | frame | frame | part of a frame | room ]
 //                          ^input_start            input_end^
@@ -42,7 +42,8 @@ static bool move_to_fresh_block(cyc_reactor *r, cyc_connection *c, uint32_t size
 static bool make_room(cyc_reactor *r, cyc_connection *c) {
   if (c->input && available(c) == 0 && c->input->references == 1) c->input_start = c->input_end = 0;
   uint32_t size = next_size(c);
-  if (size < CYC_FRAME_MIN || size > c->frame_max) size = CYC_FRAME_MIN;  // refused when it is taken
+  // A size out of range is refused when the frame is taken.
+  if (size < CYC_FRAME_MIN || size > c->frame_max) size = CYC_FRAME_MIN;
   if (c->input && c->input->capacity - c->input_start >= size) {
     uint32_t room = c->input->capacity - c->input_end;
     bool has_begun = available(c) > 0;

@@ -9,11 +9,11 @@
 //   frames.c       input of framed connections           uring.c     ... as io_uring does it
 //   send.c         output
 //
-// The rule that keeps this simple: nothing starts a kernel operation when it is asked for. A request
-// changes the state of a connection and puts it on the dirty list; once per turn `cyc_*_serve` looks
-// at every dirty connection and starts what its state calls for. When the kernel cannot take more,
-// the connection stays on the list. So no request is ever lost, and everything asked for during a
-// turn is seen together.
+// The rule that keeps this simple: nothing starts a kernel operation when it is asked for. A
+// request changes the state of a connection and puts it on the dirty list; once per turn
+// `cyc_*_serve` looks at every dirty connection and starts what its state calls for. When the
+// kernel cannot take more, the connection stays on the list. So no request is ever lost, and
+// everything asked for during a turn is seen together.
 
 #include <assert.h>
 #include <errno.h>
@@ -26,9 +26,9 @@
 #include "CCycladesReactor.h"
 
 enum {
-  CYC_IOVECS = 64,          // slices in one gathering send
-  CYC_FRAME_MIN = 16,       // smallest frame
-  CYC_FRAMES_ROOM = 4096,   // a receive into less room than this is not worth a system call
+  CYC_IOVECS = 64,             // slices in one gathering send
+  CYC_FRAME_MIN = 16,          // smallest frame
+  CYC_FRAMES_ROOM = 4096,      // a receive into less room than this is not worth a system call
   CYC_CONNECT_RESERVE = 1024,  // slots that accepting leaves to outgoing connections
 };
 
@@ -68,16 +68,16 @@ typedef struct cyc_connection {
 
   bool dirty : 1;
   bool starved : 1;
-  bool receiving : 1;         // a receive is in the kernel
-  bool receive_cancelled : 1; // ... and its cancellation, too
+  bool receiving : 1;          // a receive is in the kernel
+  bool receive_cancelled : 1;  // ... and its cancellation, too
   bool sending : 1;
   bool connecting : 1;
   bool paused : 1;
-  bool offer_again : 1;       // resumed: show unconsumed input once more
-  bool input_over : 1;        // the peer finished sending
+  bool offer_again : 1;  // resumed: show unconsumed input once more
+  bool input_over : 1;   // the peer finished sending
   bool input_over_told : 1;
-  bool output_over : 1;       // we finished sending
-  bool torn_down : 1;         // operations are being cancelled
+  bool output_over : 1;  // we finished sending
+  bool torn_down : 1;    // operations are being cancelled
   bool above_high : 1;
   bool accepted : 1;
 
@@ -120,7 +120,11 @@ typedef struct cyc_file_operation {
   cyc_slice slices[];
 } cyc_file_operation;
 
-typedef enum cyc_timer_kind { CYC_TIMER_USER, CYC_TIMER_CONNECTION, CYC_TIMER_LISTENERS } cyc_timer_kind;
+typedef enum cyc_timer_kind {
+  CYC_TIMER_USER,
+  CYC_TIMER_CONNECTION,
+  CYC_TIMER_LISTENERS,
+} cyc_timer_kind;
 
 typedef struct cyc_timer_slot {
   uint64_t deadline, sequence, user;

@@ -164,7 +164,8 @@ cyc_close_reason cyc_reason_of(int error) {
 
 // ---------------------------------------------------------------------------------------- turns
 
-// Serves everything that is due; false when that was not possible yet. What meets a full submission queue stays on its list, in order.
+// Serves everything that is due; false when that was not possible yet. What meets a full submission
+// queue stays on its list, in order.
 // Serving one connection may put it (an abort) on the list again: `dirty` is cleared before.
 static bool serve(cyc_reactor *r) {
   cyc_driver_lend(r);

@@ -17,9 +17,9 @@
 //   - all state changes follow the completion of the operation itself; what its cancellation
 //     returned (0, ENOENT, EALREADY, by kernel) is ignored.
 //
-// Set-up asks for the best flags and steps down when the kernel knows fewer (EINVAL). The ring starts
-// disabled and is enabled on its thread. Debian's liburing 2.3 declares io_uring_enable_rings but
-// does not export it, hence the raw register call.
+// Set-up asks for the best flags and steps down when the kernel knows fewer (EINVAL). The ring
+// starts disabled and is enabled on its thread. Debian's liburing 2.3 declares
+// io_uring_enable_rings but does not export it, hence the raw register call.
 
 #include "driver.h"
 

@@ -2,9 +2,9 @@
  * Entries and digests.
  *
  * Key and value share one allocation: a lookup that hits touches the bucket's cache line and the
- * entry's, and a small entry has 32 bytes of overhead. Sizes are rounded up to what malloc hands out
- * anyway, so a value that changes its length a little stays where it is. A value that grows by being
- * written to at its end doubles its room, up to one mebibyte more than it needs.
+ * entry's, and a small entry has 32 bytes of overhead. Sizes are rounded up to what malloc hands
+ * out anyway, so a value that changes its length a little stays where it is. A value that grows by
+ * being written to at its end doubles its room, up to one mebibyte more than it needs.
  *
  * The digest of a table is the sum of its entries' digests, so it does not depend on history, and
  * changing an entry means to subtract its old share and add the new one. A value enters its entry's

@@ -4,21 +4,22 @@
  *   bucket   | 7 tags, 1 byte each | chained | 7 lanes: pointers to entries |
  *            0                     7         8                              64
  *
- * A tag is the low byte of an entry's hash, 0 for an empty lane (a hash that ends in 0 is tagged 1).
- * Eight bytes are compared at once, so a lookup usually reads the bucket's line and one entry. A full
- * bucket turns its last lane into the address of an overflow bucket of the same shape.
+ * A tag is the low byte of an entry's hash, 0 for an empty lane (a hash that ends in 0 is tagged
+ * 1). Eight bytes are compared at once, so a lookup usually reads the bucket's line and one entry.
+ * A full bucket turns its last lane into the address of an overflow bucket of the same shape.
  *
- * Since leading bits index, the order of buckets is the order of hashes, and doubling the table turns
- * bucket i into 2i and 2i + 1. Growing and shrinking is therefore a sweep over hash positions:
+ * Since leading bits index, the order of buckets is the order of hashes, and doubling the table
+ * turns bucket i into 2i and 2i + 1. Growing and shrinking is therefore a sweep over hash
+ * positions:
  *
  *        positions below the frontier            at and above
  *   |  live in `now`                   |  live in `old`                 |
  *                                      ^ `moved`, in buckets of the smaller array
  *
- * One comparison decides in which array a key is, every insertion and removal moves the frontier by
- * one bucket, and the next sweep cannot start before this one has ended because it takes at least as
- * many operations as there are buckets to move. New arrays come zeroed from the kernel page by page,
- * so no operation ever stalls for the whole.
+ * One comparison decides in which array a key is. Every insertion and removal moves the frontier
+ * by one bucket, so a sweep has ended long before the load calls for the next one. New arrays come
+ * zeroed from the kernel page by page; what is left of a stall is the unmapping of the old array
+ * at the sweep's end. Huge pages for the arrays were tried and showed no gain above the noise.
  *
  * Linear probing was not taken: its runs cross bucket borders, which would blur the frontier.
  */

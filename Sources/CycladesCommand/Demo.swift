@@ -28,14 +28,15 @@ struct Demo {
     try startNodes()
     try load()
     let victim = try killLeader()
-    report.afterKill = try verify(through: cluster.plainPorts, "the two nodes that are left")
+    report.afterKill = try verify("after kill", through: cluster.plainPorts, "the other two")
     try restart(victim)
     try countWords(inputs, files)
     let unclean = cluster.stop()
     check(
-      "shutdown", unclean.isEmpty,
-      unclean.isEmpty ? "all nodes stopped cleanly" : "nodes \(unclean) did not stop cleanly")
+      "clean end", unclean.isEmpty,
+      unclean.isEmpty ? "all nodes stopped when asked" : "nodes \(unclean) did not stop well")
     report.seconds = total.seconds
+    report.held = report.checks.allSatisfy(\.held)
     summarise()
   }
 
@@ -52,16 +53,16 @@ struct Demo {
     let leads = try cluster.leadCounts()
     for node in cluster.nodes {
       detail(
-        "node \(node.id) leads \(leads[node.id, default: 0]) shards: redis-cli -p \(node.plainPort)"
-      )
+        "node \(node.id)   leads \(leads[node.id, default: 0]) of \(DemoCluster.shardCount) shards"
+          + "   redis-cli -p \(node.plainPort)")
     }
-    check("cluster", true, "\(DemoCluster.shardCount) shards, all with a leader after \(elapsed)")
+    check("start", true, "every shard had a leader after \(elapsed)")
   }
 
   private mutating func load() throws {
-    let shape = LoadShape(ports: cluster.plainPorts, lanes: 12, depth: 64)
+    let shape = LoadShape(ports: cluster.plainPorts, lanes: 48, depth: 16)
     begin(
-      "Load \(ledger.keyCount.grouped) keys over \(shape.lanes) connections, \(shape.depth) deep")
+      "Write \(ledger.keyCount.grouped) keys: \(shape.lanes) connections, pipeline \(shape.depth)")
     let time = Stopwatch()
     let progress = LoadProgress()
     let goal = ledger.keyCount
@@ -82,7 +83,7 @@ struct Demo {
     report.load = load
     check(
       "load", load.keys == goal,
-      "\(load.keys.grouped) writes acknowledged, \(load.operationsPerSecond.grouped)/s, "
+      "\(load.keys.grouped) keys acknowledged, \(load.operationsPerSecond.grouped) writes/s, "
         + "p50 \(readable(nanoseconds: done.latency.value(atQuantile: 0.5))), "
         + "p99 \(readable(nanoseconds: done.latency.value(atQuantile: 0.99)))")
     explainRefusals(done)
@@ -114,22 +115,24 @@ struct Demo {
       uncertainWrites: done.uncertainCount)
     check(
       "failover", .nanoseconds(longestGap) <= Self.failoverPromise,
-      "no write was acknowledged for \(readable(nanoseconds: longestGap)); the slowest "
-        + "took \(readable(nanoseconds: done.latency.maximum))")
+      "writes stood still for \(readable(nanoseconds: longestGap)), the longest time without an "
+        + "acknowledged one")
     detail(
-      "\(Int(done.latency.count).grouped) writes acknowledged, \(done.refusedCount) refused, "
+      "\(Int(done.latency.count).grouped) acknowledged, the slowest after "
+        + "\(readable(nanoseconds: done.latency.maximum)); \(done.refusedCount) refused; "
         + "\(done.uncertainCount) never answered")
     explainRefusals(done)
     return victim
   }
 
   private mutating func verify(
-    through ports: [UInt16], _ place: String
+    _ name: String, through ports: [UInt16], _ place: String
   ) throws -> DemoReport.Verification {
     let shape = LoadShape(ports: ports, lanes: 4 * ports.count, depth: 64)
     let progress = LoadProgress()
     let goal = ledger.keyCount
     let reads = LoadVerification(ledger, lanes: shape.lanes, progress: progress)
+    let time = Stopwatch()
     let done = try terminal.watch(
       inBackground(reads, shape), "reading every key", within: .seconds(30)
     ) {
@@ -138,8 +141,9 @@ struct Demo {
     let found = DemoReport.Verification(
       keys: done.checkedCount, lost: done.lostCount, uncertainThatHappened: done.happenedCount)
     check(
-      "durability", found.lost == 0 && found.keys == goal,
-      "\(found.keys.grouped) keys read through \(place): \(found.lost) acknowledged writes lost")
+      name, found.lost == 0 && found.keys == goal,
+      "\(found.lost) of \(found.keys.grouped) acknowledged writes lost, read through \(place) at "
+        + "\(Int(Double(found.keys) / time.seconds).grouped)/s")
     if found.uncertainThatHappened > 0 {
       detail("\(found.uncertainThatHappened) writes that were never answered did happen")
     }
@@ -160,9 +164,10 @@ struct Demo {
       behind.map { "\(Int($0).grouped) log slots behind" } ?? "starting"
     }
     report.catchUpSeconds = time.seconds
-    check("catch-up", true, "level with the others on every shard after \(time.text)")
+    check(
+      "catch-up", true, "node \(id) was level with the others on every shard after \(time.text)")
     let port = cluster.nodes.filter { $0.id == id }.map(\.plainPort)
-    report.afterRestart = try verify(through: port, "node \(id)")
+    report.afterRestart = try verify("after restart", through: port, "node \(id)")
   }
 
   private mutating func countWords(_ inputs: [String], _ files: [String]) throws {
@@ -191,11 +196,11 @@ struct Demo {
       (nil, "counting again, one word after the other")
     }
     let isEqual = try WordCountOutput(folder: output).counts == expected.counts
+    let top = expected.top(10)
     report.wordCount = .init(
       files: files.count, bytes: expected.byteCount, words: expected.wordCount,
       distinctWords: expected.counts.count, seconds: elapsed.seconds,
-      equalsSequentialCount: isEqual)
-    let top = expected.top(10)
+      equalsSequentialCount: isEqual, top: top)
     for half in [top.prefix(5), top.dropFirst(5)] where !half.isEmpty {
       detail(half.map { "\($0.word) \($0.count.grouped)" }.joined(separator: "   "))
     }
@@ -227,23 +232,25 @@ struct Demo {
     terminal.line()
     terminal.line(terminal.styled("  Summary", .bold))
     for check in report.checks {
-      let name = check.name + String(repeating: " ", count: max(0, 12 - check.name.count))
+      let name = check.name.padding(to: 15)
       terminal.line("  \(terminal.mark(check.held)) \(name)\(check.detail)")
     }
     let verdict = report.held ? "Everything held" : "Not everything held"
     terminal.line(
       terminal.styled("  \(verdict)", report.held ? .green : .red)
-        + ", in \(decimal(report.seconds, places: 1)) s. Nothing is left running or on disk.")
+        + ", in \(decimal(report.seconds, places: 1)) s.")
     terminal.line()
     terminal.line(terminal.styled("  Next", .bold))
     let program = CommandLine.arguments[0]
-    for command in [
-      "\(program) cluster --nodes 3 --port 7000 --data /tmp/cyclades   # then, in another shell:",
-      "redis-cli -p 7101 set greeting hello                     # any client, any node",
-      "\(program) status --connect 127.0.0.1:7101",
-      "\(program) mapreduce wordcount --input README.md --output /tmp/words --workers 3",
-      "\(program) ring --nodes a,b:2,c --key greeting",
-    ] { terminal.line("  \(command)") }
+    for (command, purpose) in [
+      ("\(program) cluster --data /tmp/cyclades", "three nodes that stay"),
+      ("redis-cli -p 7101 set greeting hello", "any client, any node"),
+      ("\(program) status --connect 127.0.0.1:7101", "shards, leaders, lag"),
+      ("\(program) ring --nodes a,b:2,c --key greeting", "who owns a key"),
+      ("\(program) mapreduce wordcount --input README.md --output words", "any text"),
+    ] {
+      terminal.line("  \(command.padding(to: 70))  \(terminal.styled(purpose, .faint))")
+    }
     terminal.line()
   }
 }

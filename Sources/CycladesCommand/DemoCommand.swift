@@ -43,10 +43,10 @@ struct DemoCommand: ParsableCommand {
     try demo.run(countingWordsIn: input, files: files)
     if json {
       let encoder = JSONEncoder()
-      encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+      encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
       writeAll(String(decoding: try encoder.encode(demo.report), as: UTF8.self) + "\n", to: 1)
     }
-    if keep { terminal.line("  data and logs are in \(stage.folder)") }
+    if keep { terminal.line("  Data and logs are in \(stage.folder)") }
     if !demo.report.held {
       let broken = demo.report.checks.filter { !$0.held }.map { "\($0.name) (\($0.detail))" }
       throw CommandFailure("did not hold: " + broken.joined(separator: "; "))

@@ -26,11 +26,11 @@ struct SequentialWordCount {
   }
 
   /// The most frequent words, those of equal count in byte order.
-  func top(_ count: Int) -> [(word: String, count: Int)] {
+  func top(_ count: Int) -> [DemoReport.WordCount.Word] {
     counts.sorted {
       $0.value != $1.value ? $0.value > $1.value : $0.key.lexicographicallyPrecedes($1.key)
     }
-    .prefix(count).map { (String(decoding: $0.key, as: UTF8.self), $0.value) }
+    .prefix(count).map { .init(word: String(decoding: $0.key, as: UTF8.self), count: $0.value) }
   }
 
   private static func isSpace(_ byte: UInt8) -> Bool {

@@ -12,13 +12,8 @@ struct RootCommand: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      DemoCommand.self,
-      RingCommand.self,
-      ClusterCommand.self,
-      ServeCommand.self,
-      StatusCommand.self,
-      SimulateCommand.self,
-      SoakCommand.self,
+      DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self,
+      MapReduceCommand.self, RingCommand.self, SimulateCommand.self, SoakCommand.self,
       VersionCommand.self,
     ])
 

@@ -73,6 +73,13 @@ extension Int {
   }
 }
 
+extension String {
+  /// The text with blanks behind it, up to a width.
+  func padding(to width: Int) -> String {
+    self + String(repeating: " ", count: Swift.max(0, width - count))
+  }
+}
+
 /// A duration as a person reads it: three digits and a unit.
 func readable(nanoseconds: UInt64) -> String {
   let (value, unit): (Double, String) =

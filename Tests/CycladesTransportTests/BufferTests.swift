@@ -18,7 +18,8 @@ struct BufferTests {
     unsafe buffer.withUnsafeMutableBytes { unsafe $0[0] = 0xff }
     #expect(buffer.byteCount == 16)
     let bytes = buffer.freeze()
-    #expect(bytes.span.array == [0xff, 3, 2, 1, 9, 8, 7, 6, 0xfe] + Array(repeating: 0xff, count: 7))
+    #expect(
+      bytes.span.array == [0xff, 3, 2, 1, 9, 8, 7, 6, 0xfe] + Array(repeating: 0xff, count: 7))
   }
 
   @Test("slices share their block and keep it until the last is gone")

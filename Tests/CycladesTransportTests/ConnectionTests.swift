@@ -271,7 +271,8 @@ extension TransportTests {
         #expect(error?.code == .listenFailed && error?.errno == EADDRINUSE)
         #expect(error?.description == "cannot listen on \(address): Address already in use")
         return address
-      } body: { _, _ in }
+      } body: { _, _ in
+      }
     }
 
     @Test("stopping sends what is queued and tells every endpoint")

@@ -104,7 +104,8 @@ extension TransportTests {
           [bytes], to: descriptor, at: 0, durable: true, completion: completion, token: 1)
         reactor.stop()
         return 0
-      } body: { _, _ in }
+      } body: { _, _ in
+      }
       #expect(results.value?.value == [1: 1 << 20])
     }
   }

@@ -102,7 +102,9 @@ extension TransportTests {
       let end = try await withReactor { reactor in
         let recorder = Recorder()
         recorder.onOpened = { connection in
-          for _ in 0..<1000 { unsafe reactor.send(connection, copying: ([1, 2, 3] as [UInt8]).span.bytes) }
+          for _ in 0..<1000 {
+            unsafe reactor.send(connection, copying: ([1, 2, 3] as [UInt8]).span.bytes)
+          }
         }
         return try reactor.listen(on: .loopback(), endpoint: recorder).address
       } body: { address, _ in
@@ -120,7 +122,9 @@ extension TransportTests {
         var waiting: [ConnectionID] = []
         init(_ reactor: Reactor) { self.reactor = reactor }
         func turnEnding() {
-          for connection in waiting { unsafe reactor.send(connection, copying: ([9] as [UInt8]).span.bytes) }
+          for connection in waiting {
+            unsafe reactor.send(connection, copying: ([9] as [UInt8]).span.bytes)
+          }
           waiting = []
         }
       }

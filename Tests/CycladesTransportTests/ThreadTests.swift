@@ -99,7 +99,8 @@ extension TransportTests {
         log.set(recorder.log)
         reactor.stop()
         _ = reactor.connect(to: .loopback(port: 9), endpoint: recorder)
-      } body: { _, _ in }
+      } body: { _, _ in
+      }
       #expect(log.value?.value.closed == [.local])
     }
   }

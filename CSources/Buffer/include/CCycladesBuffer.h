@@ -1,6 +1,6 @@
 #pragma once
 
-// Reference-counted memory for everything that travels: received bytes, frames, log entries, replies.
+// Reference-counted memory for everything that travels: input, frames, log entries, replies.
 //
 //   pool ---- chunks of 2 MiB, cut into small blocks (16 KiB) or medium blocks (256 KiB)
 //        \--- big blocks, mapped one by one at their exact size (up to 1 GiB)

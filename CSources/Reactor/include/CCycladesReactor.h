@@ -10,9 +10,9 @@
 //   for each event: stream_begin/end, frames_next, send, close, ...
 //
 // Every function but cyc_waker_wake belongs to the one thread that called cyc_reactor_enable.
-// Connections, listeners and timers are named by 64-bit ids (slot | generation << 32): a stale id is
-// recognised and ignored, so callers need no bookkeeping of what closed in the meantime. Functions
-// that can fail return a negative errno. Nothing here calls back.
+// Connections, listeners and timers are named by 64-bit ids (slot | generation << 32): a stale id
+// is recognised and ignored, so callers need no bookkeeping of what closed in the meantime.
+// Functions that can fail return a negative errno. Nothing here calls back.
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,9 +5,9 @@
  *   entry.c     one key with its value in one allocation; digests
  *   deadline.c  the heap that knows what is due
  *
- * Not thread-safe. Nothing here reads a clock or a random source: two tables made with the same seed
- * and given the same calls hold the same state and report the same digest. Memory exhaustion aborts:
- * a decided command cannot be refused, and a replica that skipped it would diverge.
+ * Not thread-safe. Nothing here reads a clock or a random source: two tables made with the same
+ * seed and given the same calls hold the same state and report the same digest. Memory exhaustion
+ * aborts: a decided command cannot be refused, and a replica that skipped it would diverge.
  */
 #ifndef CCYCLADES_TABLE_H
 #define CCYCLADES_TABLE_H

@@ -131,17 +131,15 @@ extension Command.Flags {
 extension Command {
   /// Redis' access categories, in Redis' order.
   fileprivate var accessCategories: [String] {
-    let explicit = Set(categories)
-    return [
-      ("keyspace", group == .generic && keys != nil),
-      ("read", flags.contains(.readOnly)),
-      ("write", flags.contains(.write)),
-      ("string", group == .string),
-      ("fast", flags.contains(.fast)),
-      ("slow", !flags.contains(.fast)),
-      ("dangerous", false),
-      ("connection", group == .connection && arity != -2 || name == "auth"),
-    ].filter { $0.1 || explicit.contains($0.0) }.map(\.0)
+    var all = Set(categories)
+    if group == .generic && keys != nil { all.insert("keyspace") }
+    if group == .string { all.insert("string") }
+    if group == .connection { all.insert("connection") }
+    if flags.contains(.readOnly) { all.insert("read") }
+    if flags.contains(.write) { all.insert("write") }
+    all.insert(flags.contains(.fast) ? "fast" : "slow")
+    return ["keyspace", "read", "write", "string", "fast", "slow", "dangerous", "connection"]
+      .filter(all.contains)
   }
 
   /// How a client of a cluster may split the command, in Redis' words.

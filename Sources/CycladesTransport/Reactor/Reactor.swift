@@ -61,12 +61,7 @@ public final class Reactor {
   /// `flushTimeout`), every endpoint hears `closed`, every file operation completes. Timers still
   /// pending are dropped. A reactor runs once.
   public func run() throws(TransportError) {
-    defer {
-      core.shutDown()
-      while !mailbox.close() { mailbox.discard() }
-      timers = []
-      observers = []
-    }
+    defer { release() }
     try core.enable()
     logger.debug(
       "reactor runs", metadata: ["ring.flags": "0x\(String(core.setupFlags, radix: 16))"])
@@ -81,6 +76,17 @@ public final class Reactor {
       for observer in observers { observer.turnEnding() }
       endpoints.releaseUnused()
     }
+  }
+
+  /// Lets go of everything at once. Endpoints, observers and timers usually hold the reactor, so one
+  /// that will never run has to be told.
+  func release() {
+    core.shutDown()
+    while !mailbox.close() { mailbox.discard() }
+    endpoints = EndpointTable()
+    timers = []
+    observers = []
+    deferred = []
   }
 
   /// Ends `run` in an orderly way; see there. Further calls do nothing.

@@ -33,7 +33,10 @@ public final class ReactorThread: Sendable {
       do {
         let reactor = try Reactor(configuration, logger: logger)
         let thread = ReactorThread(name: name, mailbox: reactor.mailbox)
-        try setUp(reactor)
+        do { try setUp(reactor) } catch {
+          reactor.release()
+          throw error
+        }
         outcome.set(.success(thread))
         thread.run(reactor)
       } catch {

@@ -1,0 +1,168 @@
+import ArgumentParser
+import CycladesMapReduce
+import Glibc
+import Logging
+
+/// Runs a built-in job over files, with worker processes of this same binary.
+struct MapReduceCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "mapreduce",
+    abstract: "Run a MapReduce job over files.",
+    usage: """
+      cyclades mapreduce wordcount --input PATH... --output DIR [--workers N]
+      cyclades mapreduce grep PATTERN --input PATH... --output DIR [--workers N]
+      """,
+    discussion: """
+      The output folder gets part-00000, part-00001, ... with one 'key TAB value' line per record, \
+      in byte order of the keys within a part, beside a MANIFEST and _SUCCESS.
+      """,
+    subcommands: [Run.self, Worker.self], defaultSubcommand: Run.self)
+}
+
+extension MapReduceCommand {
+  /// What `mapreduce JOB` does.
+  struct Run: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "run", abstract: "Run a job (this is the default).")
+
+    @Argument(help: "The job: \(JobRegistry.builtin.names.joined(separator: ", ")).")
+    var job: String
+
+    @Argument(help: "The job's own arguments.")
+    var arguments: [String] = []
+
+    @Option(
+      parsing: .upToNextOption,
+      help: ArgumentHelp("Files, folders, patterns, or '-'.", valueName: "path"))
+    var input: [String]
+
+    @Option(help: ArgumentHelp("A folder that is new, empty or from a job.", valueName: "dir"))
+    var output: String
+
+    @Option(help: "Worker processes; 0 does everything in this process.")
+    var workers = 2
+
+    @Option(help: "Output parts.")
+    var partitions = 4
+
+    @Option(help: ArgumentHelp("Input of one map task.", valueName: "MiB"))
+    var split = 32
+
+    @Option(help: ArgumentHelp("Records that may fail before the job does.", valueName: "count"))
+    var badRecords = 0
+
+    @Flag(help: "Print the summary as JSON, and no progress.")
+    var json = false
+
+    func run() throws {
+      var configuration = JobConfiguration(
+        job: job, arguments: arguments, inputs: input, output: output)
+      configuration.workers = workers
+      configuration.partitions = partitions
+      configuration.splitBytes = split.multipliedReportingOverflow(by: 1 << 20).partialValue
+      configuration.badRecordLimit = badRecords
+
+      let cancellation = JobCancellation()
+      onInterruption { _ in cancellation.cancel() }
+      let view = json ? nil : MapReduceView(job: job, output: output)
+      do {
+        let summary = try MapReduce.run(
+          configuration, jobs: .builtin,
+          launch: WorkerLaunch(program: "/proc/self/exe", arguments: ["mapreduce", "worker"]),
+          logger: Logger(label: "cyclades.mapreduce"), cancellation: cancellation
+        ) { progress in view?.show(progress) }
+        view?.finish(summary)
+        if json { print(summary.json(job: job, output: output)) }
+      } catch let error as MapReduceError where error.code == .usage {
+        throw ValidationError(error.description)
+      }
+    }
+  }
+
+  /// The role of a worker process; its parent tells it the rest through the environment.
+  struct Worker: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "worker", abstract: "Serve a coordinator.", shouldDisplay: false)
+
+    func run() throws {
+      try MapReduceWorker.run(jobs: .builtin, logger: Logger(label: "cyclades.mapreduce.worker"))
+    }
+  }
+}
+
+/// What a person sees of a job.
+private final class MapReduceView {
+  private let terminal = Terminal(descriptor: STDERR_FILENO)
+  private let job: String
+  private let output: String
+
+  init(job: String, output: String) {
+    self.job = job
+    self.output = output
+  }
+
+  func show(_ progress: JobProgress) {
+    let done = progress.mapsDone + progress.reducesDone
+    let fraction = Double(done) / Double(max(1, progress.maps + progress.reduces))
+    let lost = progress.workersLost == 0 ? "" : ", \(progress.workersLost) lost"
+    terminal.progress(
+      fraction,
+      "map \(progress.mapsDone)/\(progress.maps), reduce \(progress.reducesDone)/"
+        + "\(progress.reduces), \(progress.workers) workers\(lost)")
+  }
+
+  func finish(_ summary: JobSummary) {
+    let seconds = summary.duration / .seconds(1)
+    terminal.line(
+      "\(job): \(summary.inputBytes.grouped) bytes of \(summary.inputFiles.grouped) files in "
+        + "\(decimal(seconds, places: 2)) s (\(decimal(summary.bytesPerSecond / 1e9, places: 2)) GB/s)"
+    )
+    terminal.line(
+      "  map     \(summary.mapTasks) tasks, \(summary.mapAttempts) attempts, "
+        + "\(summary.records.grouped) records, \(summary.pairs.grouped) pairs, "
+        + "\(summary.badRecords.grouped) bad records")
+    terminal.line(
+      "  shuffle \(summary.shuffledRecords.grouped) records, "
+        + "\(summary.shuffledBytes.grouped) bytes")
+    terminal.line(
+      "  reduce  \(summary.reduceTasks) tasks, \(summary.reduceAttempts) attempts, "
+        + "\(summary.outputRecords.grouped) lines, \(summary.outputBytes.grouped) bytes")
+    if summary.workersLost > 0 {
+      terminal.line("  \(summary.workersLost) workers were lost; their tasks were done again")
+    }
+    terminal.line("  output  \(output)")
+  }
+}
+
+extension JobSummary {
+  /// The summary as one line of JSON.
+  fileprivate func json(job: String, output: String) -> String {
+    let figures: [(String, Int)] = [
+      ("inputFiles", inputFiles), ("inputBytes", inputBytes), ("mapTasks", mapTasks),
+      ("mapAttempts", mapAttempts), ("reduceTasks", reduceTasks),
+      ("reduceAttempts", reduceAttempts), ("workersLost", workersLost), ("records", records),
+      ("badRecords", badRecords), ("pairs", pairs), ("shuffledRecords", shuffledRecords),
+      ("shuffledBytes", shuffledBytes), ("outputRecords", outputRecords),
+      ("outputBytes", outputBytes),
+    ]
+    let members =
+      ["\"job\":\(quoted(job))", "\"output\":\(quoted(output))"]
+      + figures.map { "\"\($0)\":\($1)" }
+      + ["\"seconds\":\(decimal(duration / .seconds(1), places: 6))"]
+    return "{" + members.joined(separator: ",") + "}"
+  }
+
+  private func quoted(_ text: String) -> String {
+    var quoted = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"", "\\": quoted += "\\\(scalar)"
+      case _ where scalar.value < 0x20:
+        let digits = String(scalar.value, radix: 16)
+        quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: quoted.unicodeScalars.append(scalar)
+      }
+    }
+    return quoted + "\""
+  }
+}

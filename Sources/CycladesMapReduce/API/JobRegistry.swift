@@ -1,0 +1,46 @@
+/// The jobs a program offers, by name.
+///
+/// Register each type where it is known, so that its code is specialised there:
+///
+/// ```swift
+/// var jobs = JobRegistry()
+/// jobs.register(WordCount.self)
+/// ```
+public struct JobRegistry: Sendable {
+  private(set) var jobs: [String: JobCode] = [:]
+
+  /// Makes an empty registry.
+  public init() {}
+
+  /// The jobs that ship: `wordcount` and `grep`.
+  public static var builtin: JobRegistry {
+    var jobs = JobRegistry()
+    jobs.register(WordCount.self)
+    jobs.register(Grep.self)
+    return jobs
+  }
+
+  /// The names, sorted.
+  public var names: [String] { jobs.keys.sorted() }
+
+  /// Adds a job that combines; replaces one of the same name.
+  @inlinable public mutating func register<Job: CombiningJob>(_ job: Job.Type) {
+    add(JobCode(combining: job))
+  }
+
+  /// Adds a job that reduces; replaces one of the same name.
+  @inlinable public mutating func register<Job: ReducingJob>(_ job: Job.Type) {
+    add(JobCode(reducing: job))
+  }
+
+  @usableFromInline mutating func add(_ code: JobCode) { jobs[code.name] = code }
+
+  /// The job of a name; throws with the names that there are.
+  func code(_ name: String) throws -> JobCode {
+    guard let code = jobs[name] else {
+      throw MapReduceError(
+        .usage, "there is no job '\(name)'; there are: \(names.joined(separator: ", "))")
+    }
+    return code
+  }
+}

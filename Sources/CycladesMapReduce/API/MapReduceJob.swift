@@ -1,0 +1,73 @@
+/// A job: a type whose values map records to key-value pairs.
+///
+/// Conform to `CombiningJob` when the values of a key fold into one as they appear (counts, sums,
+/// extremes), or to `ReducingJob` when all values of a key must be seen together. Register the type
+/// under its `name` with a `JobRegistry`.
+///
+/// Every task makes its own value with `init(arguments:)` and uses it on one thread, so a job may
+/// keep scratch memory in `self`. It must be deterministic: the pairs of a record depend on the
+/// record and the arguments alone. Then the output is the same bytes for any number of workers and
+/// any failure.
+///
+/// Model: J. Dean and S. Ghemawat, MapReduce, OSDI 2004; declared combiners as in Phoenix++.
+public protocol MapReduceJob: SendableMetatype {
+  /// The type of the keys, sorted by their encoded bytes in the output.
+  associatedtype Key: JobKey
+  /// The type of the values.
+  associatedtype Value: JobValue
+
+  /// The stable name that selects the job on command lines and between processes.
+  static var name: String { get }
+
+  /// Changes when the meaning of arguments or encodings does; workers of another version are refused.
+  static var version: Int { get }
+
+  /// What a record is.
+  static var records: RecordFormat { get }
+
+  /// Makes the job from its arguments; throws, with one clear line, when they make no sense.
+  init(arguments: [String]) throws
+
+  /// Emits the pairs of one record.
+  ///
+  /// The record, and spans into it, are valid during the call. Throwing marks the record as bad: it
+  /// is counted, the job goes on until `JobConfiguration.badRecordLimit` is met, and what the record
+  /// had emitted before stays.
+  mutating func map(_ record: RawSpan, into output: inout Emitter<Key, Value>) throws
+}
+
+extension MapReduceJob {
+  /// The first version.
+  public static var version: Int { 1 }
+  /// One line is one record.
+  public static var records: RecordFormat { .line }
+}
+
+/// A job whose values fold into one per key, as they are emitted and again where they meet.
+public protocol CombiningJob: MapReduceJob where Value: CombinableValue {
+  /// How two values become one: `Sum`, `Minimum`, `Maximum`, `Count`, or a type of your own.
+  associatedtype Combine: Combiner where Combine.Value == Value
+}
+
+/// A job that sees all values of a key together.
+public protocol ReducingJob: MapReduceJob {
+  /// Writes the output lines of one key.
+  ///
+  /// Keys come in byte order of their encoding; the values of a key in order of input. Values that
+  /// are not taken are skipped.
+  mutating func reduce(
+    _ key: Key, _ values: inout Values<Value>, into output: inout ReduceOutput) throws
+}
+
+/// How input bytes become records. No record spans two files, or is seen twice.
+public enum RecordFormat: Sendable, Hashable {
+  /// Each line, without its newline; the last one need not have one.
+  case line
+  /// As many whole lines as are at hand, with their newlines: for mappers that scan by themselves.
+  case lines
+  /// As much text as is at hand, cut only at ASCII white space: for mappers that look at words.
+  case text
+
+  /// Whether any white space, and not newlines alone, ends a record.
+  package var endsAtAnySpace: Bool { self == .text }
+}

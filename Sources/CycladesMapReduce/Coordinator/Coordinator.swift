@@ -1,0 +1,293 @@
+/// Decides which worker does what: a pure state machine.
+///
+/// No clock, no socket, no random source and no unordered iteration inside, so the same events give the
+/// same effects; the runner and the simulation in the tests drive the same code.
+///
+/// The rules, after Dean and Ghemawat (OSDI 2004):
+///
+/// - A worker has one task at a time. Maps come first; reduces start when every map has an output.
+/// - The first report of a task wins. A map output lives in its worker's memory: when that worker is lost,
+///   the map goes back to the start unless no reduce needs it any more. A published part never does.
+/// - A part is published once: the first attempt that reports is elected, only an elected attempt's
+///   file gets the final name.
+/// - A worker that is silent for too long is *suspected*: what it runs or holds is given to others
+///   as well. Nothing of it is thrown away, since it may just be slow; when it speaks again it is a
+///   worker like any other. Only a worker that is gone is *lost*.
+/// - A reduce that gets nothing for a map says so. When nobody is free to redo the map, the reduce
+///   itself gives way: its worker does the map first.
+/// - Outputs of two attempts at a map must have the same digest. If not, the job is not
+///   deterministic, and mixing its attempts would give an answer that no run gives.
+/// - A task that four workers died of fails the job.
+struct Coordinator {
+  private(set) var workers: [Worker] = []
+  private(set) var maps: [Map]
+  private(set) var parts: [Part]
+  /// Figures of the winning attempts, and of what it took.
+  private(set) var summary = JobSummary()
+  private(set) var isOver = false
+  private var now: UInt64 = 0
+  private let patience: UInt64
+  private let badRecordLimit: Int
+  private let describe: @Sendable (TaskID) -> String
+
+  /// Workers that may die of one task.
+  static let deathLimit = 4
+
+  struct Worker {
+    let id: WorkerID
+    var running: Attempt?
+    var lastHeard: UInt64
+    var isSuspected = false
+  }
+
+  struct Map {
+    var attempts = 0
+    var deaths = 0
+    var report: MapReport?
+    /// Where its output is, oldest copy first.
+    var copies: [MapSource] = []
+  }
+
+  struct Part {
+    var attempts = 0
+    var deaths = 0
+    var info: PartInfo?
+    var isPublished = false
+  }
+
+  /// - Parameters:
+  ///   - patience: Milliseconds of silence after which a worker is suspected.
+  ///   - describe: Names a task in errors, with its input.
+  init(
+    maps: Int, partitions: Int, patience: UInt64, badRecordLimit: Int,
+    describe: @escaping @Sendable (TaskID) -> String
+  ) {
+    self.maps = Array(repeating: Map(), count: maps)
+    parts = Array(repeating: Part(), count: partitions)
+    self.patience = patience
+    self.badRecordLimit = badRecordLimit
+    self.describe = describe
+  }
+
+  /// Takes one event and appends what is to be done. After `complete` or `fail` it does nothing more.
+  mutating func step(_ event: CoordinatorEvent, _ effects: inout [CoordinatorEffect]) {
+    if isOver { return }
+    switch event {
+    case .joined(let id): workers.append(Worker(id: id, lastHeard: now))
+    case .lost(let id): lose(id, &effects)
+    case .heard(let id): hear(id)
+    case .tick(let time): tick(time)
+    case .mapDone(let id, let map, let attempt, let report):
+      hear(id)
+      finishMap(id, map, attempt, report, &effects)
+    case .reduceDone(let id, let partition, let attempt, let info):
+      hear(id)
+      finishReduce(id, partition, attempt, info, &effects)
+    case .failed(let id, let attempt, let error):
+      guard worker(id)?.running == attempt else { return }
+      end(.fail(error), &effects)
+    case .stalled(let id, let partition, let attempt, let map):
+      hear(id)
+      resolveStall(id, Attempt(task: .reduce(partition), number: attempt), map, &effects)
+    case .published(let partition):
+      parts[partition].isPublished = true
+      if parts.allSatisfy(\.isPublished) { end(.complete, &effects) }
+    case .stopped(let error): end(.fail(error), &effects)
+    }
+    if !isOver { assign(&effects) }
+  }
+
+  private mutating func end(_ effect: CoordinatorEffect, _ effects: inout [CoordinatorEffect]) {
+    isOver = true
+    effects.append(effect)
+  }
+
+  // MARK: Workers
+
+  private func index(_ id: WorkerID) -> Int? { workers.firstIndex { $0.id == id } }
+
+  private func worker(_ id: WorkerID) -> Worker? { index(id).map { workers[$0] } }
+
+  private func isTrusted(_ id: WorkerID) -> Bool { worker(id).map { !$0.isSuspected } ?? false }
+
+  private mutating func hear(_ id: WorkerID) {
+    guard let index = index(id) else { return }
+    workers[index].lastHeard = now
+    workers[index].isSuspected = false
+  }
+
+  private mutating func tick(_ time: UInt64) {
+    now = max(now, time)
+    for index in workers.indices where now - workers[index].lastHeard > patience {
+      workers[index].isSuspected = true
+    }
+  }
+
+  private mutating func lose(_ id: WorkerID, _ effects: inout [CoordinatorEffect]) {
+    guard let index = index(id) else { return }
+    let worker = workers.remove(at: index)
+    summary.workersLost += 1
+    for map in maps.indices { maps[map].copies.removeAll { $0.worker == id } }
+    if let running = worker.running, countDeath(running.task) >= Coordinator.deathLimit {
+      let error = MapReduceError(
+        .job, "\(describe(running.task)): \(Coordinator.deathLimit) workers died of it")
+      return end(.fail(error), &effects)
+    }
+    effects.append(.spawn)
+  }
+
+  private mutating func countDeath(_ task: TaskID) -> Int {
+    switch task {
+    case .map(let map):
+      maps[map].deaths += 1
+      return maps[map].deaths
+    case .reduce(let partition):
+      parts[partition].deaths += 1
+      return parts[partition].deaths
+    }
+  }
+
+  // MARK: Reports
+
+  private mutating func finishMap(
+    _ id: WorkerID, _ map: Int, _ attempt: Int, _ report: MapReport,
+    _ effects: inout [CoordinatorEffect]
+  ) {
+    guard settle(id, Attempt(task: .map(map), number: attempt)) else { return }
+    if let first = maps[map].report {
+      guard first.digest == report.digest else {
+        let error = MapReduceError(
+          .job, "\(describe(.map(map))): two attempts gave different pairs; map must depend on "
+            + "its record and arguments alone")
+        return end(.fail(error), &effects)
+      }
+    } else {
+      maps[map].report = report
+      summary.add(
+        report.counters, shuffledRecords: report.shuffledRecords,
+        shuffledBytes: report.shuffledBytes)
+      guard summary.badRecords <= badRecordLimit else {
+        let error = tooManyBadRecords(summary.badRecords, limit: badRecordLimit, nil, nil)
+        return end(.fail(error), &effects)
+      }
+    }
+    if maps[map].copies.contains(where: { isTrusted($0.worker) }) {
+      effects.append(.forget(id, map: map, attempt: attempt))
+      return
+    }
+    let source = MapSource(attempt: attempt, worker: id)
+    maps[map].copies.append(source)
+    abandonOthers(.map(map), &effects)
+    for worker in workers {
+      guard let running = worker.running, case .reduce(let partition) = running.task else { continue }
+      effects.append(
+        .moved(worker.id, partition: partition, attempt: running.number, map: map, source))
+    }
+  }
+
+  private mutating func finishReduce(
+    _ id: WorkerID, _ partition: Int, _ attempt: Int, _ info: PartInfo,
+    _ effects: inout [CoordinatorEffect]
+  ) {
+    guard settle(id, Attempt(task: .reduce(partition), number: attempt)),
+      parts[partition].info == nil
+    else { return }
+    parts[partition].info = info
+    summary.add(info)
+    effects.append(.publish(partition: partition, attempt: attempt))
+    abandonOthers(.reduce(partition), &effects)
+  }
+
+  /// Frees the worker of an attempt that ended; false when it did not run it.
+  private mutating func settle(_ id: WorkerID, _ attempt: Attempt) -> Bool {
+    guard let index = index(id), workers[index].running == attempt else { return false }
+    workers[index].running = nil
+    return true
+  }
+
+  private mutating func abandonOthers(_ task: TaskID, _ effects: inout [CoordinatorEffect]) {
+    for index in workers.indices where workers[index].running?.task == task {
+      abandon(index, &effects)
+    }
+  }
+
+  private mutating func abandon(_ index: Int, _ effects: inout [CoordinatorEffect]) {
+    guard let running = workers[index].running else { return }
+    workers[index].running = nil
+    effects.append(.abandon(workers[index].id, running))
+  }
+
+  private mutating func resolveStall(
+    _ id: WorkerID, _ attempt: Attempt, _ map: Int, _ effects: inout [CoordinatorEffect]
+  ) {
+    guard let index = index(id), workers[index].running == attempt, maps.indices.contains(map),
+      case .reduce(let partition) = attempt.task
+    else { return }
+    if let source = bestCopy(map) {
+      let number = attempt.number
+      effects.append(.moved(id, partition: partition, attempt: number, map: map, source))
+    } else if !isRunning(.map(map)), !workers.contains(where: { isIdle($0) }) {
+      abandon(index, &effects)
+    }
+  }
+
+  // MARK: Assignment
+
+  private func isIdle(_ worker: Worker) -> Bool { worker.running == nil && !worker.isSuspected }
+
+  /// Whether somebody who is not suspected runs the task.
+  private func isRunning(_ task: TaskID) -> Bool {
+    workers.contains { $0.running?.task == task && !$0.isSuspected }
+  }
+
+  private func bestCopy(_ map: Int) -> MapSource? {
+    maps[map].copies.first { isTrusted($0.worker) }
+  }
+
+  private mutating func assign(_ effects: inout [CoordinatorEffect]) {
+    guard workers.contains(where: isIdle), parts.contains(where: { $0.info == nil }) else { return }
+    var waiting = maps.indices.filter { bestCopy($0) == nil }
+    let mapsAreDone = waiting.isEmpty
+    waiting.removeAll { isRunning(.map($0)) }
+    var tasks = waiting.map { TaskID.map($0) }
+    if mapsAreDone {
+      tasks = parts.indices
+        .filter { parts[$0].info == nil && !isRunning(.reduce($0)) }.map { TaskID.reduce($0) }
+    }
+    for index in workers.indices where isIdle(workers[index]) {
+      guard !tasks.isEmpty else { return }
+      start(tasks.removeFirst(), on: index, &effects)
+    }
+  }
+
+  private mutating func start(
+    _ task: TaskID, on index: Int, _ effects: inout [CoordinatorEffect]
+  ) {
+    let id = workers[index].id
+    switch task {
+    case .map(let map):
+      let attempt = maps[map].attempts
+      maps[map].attempts += 1
+      summary.mapAttempts += 1
+      workers[index].running = Attempt(task: task, number: attempt)
+      effects.append(.runMap(id, map: map, attempt: attempt))
+    case .reduce(let partition):
+      let attempt = parts[partition].attempts
+      parts[partition].attempts += 1
+      summary.reduceAttempts += 1
+      workers[index].running = Attempt(task: task, number: attempt)
+      effects.append(
+        .runReduce(
+          id, partition: partition, attempt: attempt, sources: maps.indices.compactMap(bestCopy)))
+    }
+  }
+
+  // MARK: Progress
+
+  /// How many maps have been done at least once.
+  var mapsDone: Int { maps.count { $0.report != nil } }
+  /// How many parts have their final name.
+  var partsPublished: Int { parts.count(where: \.isPublished) }
+  /// Figures of the parts, in order; those that are not done yet are left out.
+  var partInfos: [PartInfo] { parts.compactMap(\.info) }
+}

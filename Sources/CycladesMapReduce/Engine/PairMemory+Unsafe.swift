@@ -1,0 +1,43 @@
+/// A batch of up to 64 pairs: where emitters put them and the C core takes them.
+@usableFromInline @safe final class PairMemory {
+  @usableFromInline static let capacity = 64
+
+  /// The most bytes of keys, and of values, that one batch may hold; so no pair can be larger.
+  static let limit = 1 << 28
+
+  @usableFromInline let keys: UnsafeMutablePointer<UnsafePointer<UInt8>?>
+  @usableFromInline let lengths: UnsafeMutablePointer<UInt32>
+  @usableFromInline let valueLengths: UnsafeMutablePointer<UInt32>
+  /// Where the table keeps the value of each key of the batch.
+  @usableFromInline let places: UnsafeMutablePointer<UnsafeMutablePointer<UInt64>?>
+  @usableFromInline let keyRegion: Region
+  @usableFromInline let valueRegion: Region
+
+  init() throws {
+    keyRegion = try Region(reserving: PairMemory.limit)
+    valueRegion = try Region(reserving: PairMemory.limit)
+    guard keyRegion.ensure(1 << 16), valueRegion.ensure(1 << 16) else {
+      throw outOfMemory(1 << 16)
+    }
+    unsafe keys = .allocate(capacity: PairMemory.capacity)
+    unsafe lengths = .allocate(capacity: PairMemory.capacity)
+    unsafe valueLengths = .allocate(capacity: PairMemory.capacity)
+    unsafe places = .allocate(capacity: PairMemory.capacity)
+    unsafe keys.initialize(repeating: nil, count: PairMemory.capacity)
+    unsafe lengths.initialize(repeating: 0, count: PairMemory.capacity)
+    unsafe valueLengths.initialize(repeating: 0, count: PairMemory.capacity)
+    unsafe places.initialize(repeating: nil, count: PairMemory.capacity)
+  }
+
+  deinit {
+    unsafe keys.deallocate()
+    unsafe lengths.deallocate()
+    unsafe valueLengths.deallocate()
+    unsafe places.deallocate()
+  }
+
+  /// The values of the batch, back to back, as words.
+  @usableFromInline var values: UnsafeMutablePointer<UInt64> {
+    unsafe valueRegion.start.assumingMemoryBound(to: UInt64.self)
+  }
+}

@@ -1,0 +1,130 @@
+import Glibc
+
+/// The output folder of a job.
+///
+///   part-00000 …      one per partition, complete whenever the name exists
+///   .part-00000.3.tmp what attempt 3 writes; renamed when the attempt is elected
+///   _JOB              says whose folder it is while the job runs
+///   MANIFEST          names, sizes, records and digests, written when every part is there
+///   _SUCCESS          empty, written last
+///
+/// A folder is taken when it does not exist, is empty, or was left by an earlier job of this
+/// library and holds nothing else.
+struct OutputFolder: Sendable {
+  let path: String
+  private let madeHere: Bool
+
+  private static let signature = "cyclades-mapreduce 1"
+  private static let marker = "_JOB"
+  private static let manifest = "MANIFEST"
+  private static let success = "_SUCCESS"
+
+  /// Takes the folder for a job; throws, with nothing changed, when it is somebody else's.
+  init(claiming path: String, job: String) throws {
+    self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    if let names = Files.names(in: self.path) {
+      madeHere = false
+      try OutputFolder.clear(self.path, names)
+    } else {
+      guard errno == ENOENT else {
+        throw Files.failed(.output, "use output folder", self.path)
+      }
+      guard unsafe mkdir(self.path, 0o777) == 0 else {
+        throw Files.failed(.output, "make output folder", self.path)
+      }
+      madeHere = true
+    }
+    try replace(OutputFolder.marker, with: "\(OutputFolder.signature)\njob\t\(job)\n")
+  }
+
+  static func partName(_ partition: Int) -> String {
+    let digits = String(partition)
+    return "part-" + String(repeating: "0", count: max(0, 5 - digits.count)) + digits
+  }
+
+  /// Where an attempt at a part is written.
+  func temporaryPath(partition: Int, attempt: Int) -> String {
+    "\(path)/.\(OutputFolder.partName(partition)).\(attempt).tmp"
+  }
+
+  /// Gives an elected attempt its name, atomically and durably.
+  func publish(partition: Int, attempt: Int) throws {
+    let from = temporaryPath(partition: partition, attempt: attempt)
+    guard unsafe rename(from, "\(path)/\(OutputFolder.partName(partition))") == 0 else {
+      throw Files.failed(.output, "rename", from)
+    }
+    try Files.syncFolder(path)
+  }
+
+  /// Writes the manifest and the success marker; the job is done when this returns.
+  func complete(job: String, arguments: [String], parts: [PartInfo]) throws {
+    var text = "\(OutputFolder.signature)\njob\t\(job)\n"
+    for argument in arguments { text += "argument\t\(argument)\n" }
+    for (partition, part) in parts.enumerated() {
+      let digits = String(part.digest, radix: 16)
+      let digest = String(repeating: "0", count: 16 - digits.count) + digits
+      text += "\(OutputFolder.partName(partition))\t\(part.byteCount)\t\(part.recordCount)"
+      text += "\txxh3:\(digest)\n"
+    }
+    removeTemporary()
+    try replace(OutputFolder.manifest, with: text)
+    try replace(OutputFolder.success, with: "")
+    unsafe unlink("\(path)/\(OutputFolder.marker)")
+    try Files.syncFolder(path)
+  }
+
+  /// Removes everything the job wrote, and the folder if it made it.
+  func discard() {
+    for name in Files.names(in: path) ?? [] where OutputFolder.isOurs(name) {
+      unsafe unlink("\(path)/\(name)")
+    }
+    if madeHere { unsafe rmdir(path) }
+  }
+
+  private func removeTemporary() {
+    for name in Files.names(in: path) ?? [] where name.hasPrefix(".") && OutputFolder.isOurs(name) {
+      unsafe unlink("\(path)/\(name)")
+    }
+  }
+
+  private static func isOurs(_ name: String) -> Bool {
+    if [marker, manifest, success].contains(name) { return true }
+    if name.hasPrefix(".") { return name.hasSuffix(".tmp") }
+    return name.hasPrefix("part-") && name.dropFirst(5).allSatisfy { ("0"..."9").contains($0) }
+  }
+
+  private static func clear(_ path: String, _ names: [String]) throws {
+    if names.isEmpty { return }
+    let signed = [marker, manifest].contains { hasSignature("\(path)/\($0)") }
+    guard signed, names.allSatisfy(isOurs) else {
+      throw MapReduceError(
+        .output, "output folder '\(path)' is not empty and not a job's; name another or empty it")
+    }
+    // The success marker first: what is half removed must not look complete.
+    for name in [success, manifest] + names where names.contains(name) && name != marker {
+      unsafe unlink("\(path)/\(name)")
+    }
+  }
+
+  private static func hasSignature(_ path: String) -> Bool {
+    let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return false }
+    defer { close(file) }
+    var start = [UInt8](repeating: 0, count: signature.utf8.count)
+    return unsafe read(file, &start, start.count) == start.count && start == Array(signature.utf8)
+  }
+
+  /// Writes a small file under its name at once.
+  private func replace(_ name: String, with text: String) throws {
+    let temporary = "\(path)/.\(name).tmp"
+    let file = unsafe open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    guard file >= 0 else { throw Files.failed(.output, "write", temporary) }
+    let bytes = Array(text.utf8)
+    let written = unsafe bytes.isEmpty ? 0 : write(file, bytes, bytes.count)
+    let synced = written == bytes.count && fsync(file) == 0
+    close(file)
+    guard synced, unsafe rename(temporary, "\(path)/\(name)") == 0 else {
+      throw Files.failed(.output, "write", "\(path)/\(name)")
+    }
+  }
+}

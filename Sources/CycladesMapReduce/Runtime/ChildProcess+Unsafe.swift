@@ -1,0 +1,131 @@
+internal import CCycladesShuffle
+import Glibc
+
+/// A worker process as its coordinator sees it.
+struct ChildProcess {
+  let identifier: pid_t
+
+  private static let variable = "CYCLADES_MAPREDUCE_WORKER"
+
+  /// Starts a worker. It leads a process group of its own, so that Ctrl-C in a terminal reaches it
+  /// through its coordinator alone; its standard input is empty and its output goes to standard
+  /// error.
+  static func start(_ launch: WorkerLaunch, bond: WorkerBond) throws -> ChildProcess {
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    unsafe posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+    unsafe posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO)
+
+    var attributes = posix_spawnattr_t()
+    unsafe posix_spawnattr_init(&attributes)
+    defer { unsafe posix_spawnattr_destroy(&attributes) }
+    var signals = sigset_t()
+    unsafe sigemptyset(&signals)
+    unsafe posix_spawnattr_setsigmask(&attributes, &signals)
+    // Of these the coordinator may have made something else; a worker just dies.
+    for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&signals, number) }
+    unsafe posix_spawnattr_setsigdefault(&attributes, &signals)
+    unsafe posix_spawnattr_setpgroup(&attributes, 0)
+    unsafe posix_spawnattr_setflags(
+      &attributes,
+      Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
+
+    let words = unsafe ([launch.program] + launch.arguments).map { unsafe strdup($0) } + [nil]
+    defer { unsafe words.forEach { unsafe free($0) } }
+    let bondWord = unsafe strdup("\(variable)=\(bond.text)")
+    var environment: [UnsafeMutablePointer<CChar>?] = unsafe [bondWord]
+    defer { unsafe free(bondWord) }
+    var entry = unsafe environ
+    while let word = unsafe entry.pointee {
+      if unsafe strncmp(word, variable, variable.utf8.count) != 0 {
+        unsafe environment.append(word)
+      }
+      unsafe entry += 1
+    }
+    unsafe environment.append(nil)
+
+    var identifier: pid_t = 0
+    let result = unsafe posix_spawn(
+      &identifier, launch.program, &actions, &attributes, words, environment)
+    guard result == 0 else {
+      throw MapReduceError(
+        .worker, "cannot start a worker from '\(launch.program)': \(Files.reason(result))")
+    }
+    return ChildProcess(identifier: identifier)
+  }
+
+  func signal(_ number: Int32) { kill(identifier, number) }
+
+  /// How it ended, or nil while it runs.
+  func ending() -> String? {
+    var status: Int32 = 0
+    guard unsafe waitpid(identifier, &status, WNOHANG) == identifier else { return nil }
+    let signal = status & 0x7F
+    return signal == 0 ? "exit code \(status >> 8 & 0xFF)" : "signal \(signal)"
+  }
+
+  /// Kills it and waits until it is gone.
+  func end() {
+    kill(identifier, SIGKILL)
+    var status: Int32 = 0
+    while unsafe waitpid(identifier, &status, 0) < 0 && errno == EINTR {}
+  }
+
+  /// The bond of this process, if it was started as a worker; a second call gives nil, as do
+  /// processes that this one starts.
+  static func takeBond() -> WorkerBond? {
+    guard let text = unsafe getenv(variable).map({ unsafe String(cString: $0) }) else { return nil }
+    unsafe unsetenv(variable)
+    return WorkerBond(text: text)
+  }
+
+  /// Has this process end with its parent; false when that is gone already.
+  static func follow(parent: Int) -> Bool {
+    cyc_process_follow(Int32(parent)) == 0
+  }
+
+  /// A digest of the running executable.
+  static func buildDigest() throws -> UInt64 {
+    let file = unsafe open("/proc/self/exe", O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { throw Files.failed(.worker, "read", "/proc/self/exe") }
+    defer { close(file) }
+    var info = stat()
+    guard unsafe fstat(file, &info) == 0 else { throw Files.failed(.worker, "read", "/proc/self/exe") }
+    let count = Int(info.st_size)
+    let bytes = unsafe mmap(nil, count, PROT_READ, MAP_PRIVATE, file, 0)
+    guard let bytes = unsafe bytes, unsafe bytes != MAP_FAILED else {
+      throw Files.failed(.worker, "map", "/proc/self/exe")
+    }
+    defer { unsafe munmap(bytes, count) }
+    return unsafe hash(UnsafeRawBufferPointer(start: bytes, count: count))
+  }
+}
+
+/// What ties a worker to its coordinator; passed through the environment, which other users cannot
+/// read.
+struct WorkerBond: Hashable, Sendable {
+  /// Of the coordinator, on the loopback interface.
+  var port: UInt16
+  var job: UInt64
+  /// Known to the coordinator and its workers alone.
+  var token: UInt64
+  var parent: Int
+  /// The budget of the worker's buffers.
+  var shuffleBytes: Int
+}
+
+extension WorkerBond {
+  init?(text: String) {
+    let parts = text.split(separator: " ")
+    guard parts.count == 5, let port = UInt16(parts[0]), let job = UInt64(parts[1], radix: 16),
+      let token = UInt64(parts[2], radix: 16), let parent = Int(parts[3]),
+      let shuffleBytes = Int(parts[4]), shuffleBytes > 0
+    else { return nil }
+    self.init(port: port, job: job, token: token, parent: parent, shuffleBytes: shuffleBytes)
+  }
+
+  var text: String {
+    "\(port) \(String(job, radix: 16)) \(String(token, radix: 16)) \(parent) \(shuffleBytes)"
+  }
+}

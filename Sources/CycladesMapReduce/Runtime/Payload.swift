@@ -1,0 +1,67 @@
+/// Writes integers and strings of a frame's payload, in order and without names.
+struct PayloadWriter {
+  private(set) var bytes: [UInt8] = []
+
+  mutating func put(_ value: UInt64) {
+    var rest = value
+    for _ in 0..<8 {
+      bytes.append(UInt8(truncatingIfNeeded: rest))
+      rest >>= 8
+    }
+  }
+
+  mutating func put(_ value: Int) { put(UInt64(bitPattern: Int64(value))) }
+
+  mutating func put(_ text: String) {
+    put(text.utf8.count)
+    bytes += text.utf8
+  }
+
+  mutating func put<T>(_ values: [T], _ each: (inout PayloadWriter, T) -> Void) {
+    put(values.count)
+    for value in values { each(&self, value) }
+  }
+}
+
+/// Reads what `PayloadWriter` wrote; every count is checked against the bytes that are there.
+struct PayloadReader {
+  private var rest: ArraySlice<UInt8>
+
+  init(_ bytes: [UInt8]) { rest = bytes[...] }
+
+  private static let truncated = MapReduceError(
+    .protocolViolation, "a peer sent a frame with a malformed payload")
+
+  mutating func word() throws -> UInt64 {
+    guard rest.count >= 8 else { throw PayloadReader.truncated }
+    let value = rest.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    rest.removeFirst(8)
+    return value
+  }
+
+  /// A number that is not negative.
+  mutating func number() throws -> Int {
+    guard let value = Int(exactly: try word()) else { throw PayloadReader.truncated }
+    return value
+  }
+
+  mutating func port() throws -> UInt16 {
+    guard let value = UInt16(exactly: try word()) else { throw PayloadReader.truncated }
+    return value
+  }
+
+  mutating func text() throws -> String {
+    let count = try number()
+    guard count <= rest.count, let text = String(validating: rest.prefix(count), as: UTF8.self)
+    else { throw PayloadReader.truncated }
+    rest.removeFirst(count)
+    return text
+  }
+
+  /// A list whose items take at least 8 bytes each.
+  mutating func list<T>(_ each: (inout PayloadReader) throws -> T) throws -> [T] {
+    let count = try number()
+    guard count <= rest.count / 8 else { throw PayloadReader.truncated }
+    return try (0..<count).map { _ in try each(&self) }
+  }
+}
