@@ -216,7 +216,9 @@ final class Client {
   }
 
   private func closeIfDone() {
-    if isDone { node.reactor.close(connection, flush: true) }
+    guard isDone else { return }
+    // A flushing close waits for the client to close as well; without need when it has all it is owed.
+    node.reactor.close(connection, flush: node.reactor.queuedBytes(connection) > 0)
   }
 }
 
