@@ -24,8 +24,8 @@ public enum Effect {
   case send(Message, to: NodeID, after: UInt64?)
   /// Apply the decided entry. Comes in slot order, once per slot and life of the core.
   case apply(Entry)
-  /// Send `learn` messages with the decided entries `from...through` out of the log; a first part
-  /// of them is enough, the peer asks on.
+  /// Send `learn` messages with the decided entries `from...through` out of the log, where they are
+  /// durable; a first part of them is enough, the peer asks on.
   case provide(to: NodeID, from: Slot, through: Slot)
   /// The read may be answered now: everything it must see has been applied.
   case readReady(id: UInt64)

@@ -25,8 +25,8 @@ public enum Message {
 
   // Decision.
 
-  /// The leader lives, and has decided up to `commit`.
-  case heartbeat(Ballot, commit: Slot, round: UInt64)
+  /// The leader lives, has decided up to `commit`, and has proposed up to `last`.
+  case heartbeat(Ballot, commit: Slot, last: Slot, round: UInt64)
   /// Echoes the round, which confirms the ballot; `through` is as in `accepted`.
   case heartbeatReply(Ballot, through: Slot, round: UInt64)
   /// "Send me what was decided, from this slot on."

@@ -122,11 +122,9 @@ extension Paxos {
     return true
   }
 
-  func rejection(_ ballot: Ballot) -> Message {
-    .reject(round: ballot.round, promised: promised, commit: commit)
-  }
-
   private mutating func reject(_ ballot: Ballot, to node: NodeID) {
-    send(rejection(ballot), to: node, after: promiseToken)
+    send(
+      .reject(round: ballot.round, promised: promised, commit: commit), to: node,
+      after: promiseToken)
   }
 }

@@ -111,7 +111,7 @@ extension Paxos {
     promise(Ballot(round: round, node: configuration.node))
     role = .candidate
     election.from = commit + 1
-    election.retryAt = now + configuration.timing.heartbeat
+    election.retryAt = now + configuration.timing.electionTimeout / 2
     awaitLeader(patience: configuration.timing.electionTimeout)
     for index in peers.indices where index != rank {
       peers[index] = Peer()
@@ -131,7 +131,7 @@ extension Paxos {
       becomeFollower()
       awaitLeader(patience: 0)
     } else if now >= election.retryAt {
-      election.retryAt = now + configuration.timing.heartbeat
+      election.retryAt = now + configuration.timing.electionTimeout / 2
       for index in peers.indices where index != rank && election.votes & (1 << index) == 0 {
         sendPrepare(to: index)
       }
@@ -199,14 +199,13 @@ extension Paxos {
     proposer = Proposer(noop: commit + Slot(proposals.count) + 1, heartbeatAt: now)
     for index in peers.indices {
       peers[index].heardAt = now
-      peers[index].progressAt = now
       peers[index].sent = peers[index].through
       peers[index].echo = 0
     }
     for payload in proposals { append(payload) }
     proposeNoop()
-    sendHeartbeats()
     pumpAll()
+    sendHeartbeats()
   }
 
   /// Which of two accepted entries of a slot may have been decided: the one of the higher ballot.

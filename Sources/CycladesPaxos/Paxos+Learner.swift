@@ -61,10 +61,12 @@ extension Paxos {
   mutating func fetch(from: Slot, through end: Slot, of source: NodeID) {
     if commit >= fetching.through { fetching = Fetch() }
     fetching.through = max(fetching.through, end)
-    guard now >= fetching.retryAt else { return }
+    guard now >= fetching.retryAt, hasRoom(for: from) else { return }
     let hasMissed = fetching.source != nil && fetching.commit == commit
     let misses = hasMissed ? fetching.misses + 1 : 0
     ask(misses == 0 ? source : other(than: source, turn: misses), from: from)
+    // An answer may be large and on its way: patience doubles.
+    fetching.retryAt = now + configuration.timing.heartbeat << UInt64(min(misses, 4))
     fetching.misses = misses
   }
 
@@ -96,15 +98,20 @@ extension Paxos {
     if role == .leader, from > window.floor, from <= window.last + 1 {
       peers[index].sent = from - 1
       pump(index)
-    } else if from <= commit {
-      outbox.append(.provide(to: configuration.members[index], from: from, through: commit))
+    } else if from <= min(commit, durable) {
+      // A decided entry may still be on its way to the disk, and the log hold the loser of its slot.
+      outbox.append(
+        .provide(
+          to: configuration.members[index], from: from, through: min(commit, durable)))
     }
   }
 
   mutating func receiveHeartbeat(
-    _ ballot: Ballot, commit: Slot, round: UInt64, from sender: NodeID
+    _ ballot: Ballot, commit: Slot, last: Slot, round: UInt64, from sender: NodeID
   ) {
     guard ballot.node == sender, follow(ballot, commit: commit) else { return }
+    // Connections keep the order, so what was proposed before and is not here was dropped.
+    if last > through { fetch(from: through + 1, through: last, of: sender) }
     send(
       .heartbeatReply(ballot, through: acceptedThrough, round: round), to: sender,
       after: promiseToken)

@@ -25,8 +25,6 @@ struct Peer {
   /// The newest round of heartbeats that it echoed.
   var echo: UInt64 = 0
   var heardAt: UInt64 = 0
-  /// When `through` last grew, or everything behind it was sent again.
-  var progressAt: UInt64 = 0
 }
 
 extension Paxos {
@@ -75,7 +73,6 @@ extension Paxos {
     peers[index].heardAt = now
     if through > peers[index].through {
       peers[index].through = through
-      peers[index].progressAt = now
       peers[index].sent = max(peers[index].sent, through)
       decideByQuorum()
       releaseSlots()
@@ -100,19 +97,7 @@ extension Paxos {
       return
     }
     if now >= proposer.heartbeatAt { sendHeartbeats() }
-    for index in peers.indices where index != rank { sendAgain(index) }
     releaseSlots()
-  }
-
-  /// Sends again what a peer has not acknowledged for long. Connections lose nothing while they
-  /// last, so this is for the messages that the peer had no room for.
-  private mutating func sendAgain(_ index: Int) {
-    guard peers[index].through < peers[index].sent,
-      now - peers[index].progressAt >= configuration.timing.electionTimeout / 2
-    else { return }
-    peers[index].progressAt = now
-    peers[index].sent = peers[index].through
-    pump(index)
   }
 
   /// Starts a round of heartbeats; each round confirms the reads that came before it.
@@ -125,7 +110,7 @@ extension Paxos {
 
   mutating func sendHeartbeat(to index: Int) {
     send(
-      .heartbeat(promised, commit: commit, round: reads.sentRound),
+      .heartbeat(promised, commit: commit, last: window.last, round: reads.sentRound),
       to: configuration.members[index])
   }
 

@@ -195,8 +195,8 @@ public struct Paxos {
       receiveAccept(entry, from: sender)
     case .accepted(let ballot, let through):
       receiveAccepted(ballot, through: through, from: index)
-    case .heartbeat(let ballot, let commit, let round):
-      receiveHeartbeat(ballot, commit: commit, round: round, from: sender)
+    case .heartbeat(let ballot, let commit, let last, let round):
+      receiveHeartbeat(ballot, commit: commit, last: last, round: round, from: sender)
     case .heartbeatReply(let ballot, let through, let round):
       receiveHeartbeatReply(ballot, through: through, round: round, from: index)
     case .fetch(let from):
@@ -258,7 +258,8 @@ extension Message {
     case .reject(_, let promised, let commit): return isSane(promised) && isSane(commit)
     case .accept(let entry): return isSane(entry)
     case .accepted(let ballot, let through): return isSane(ballot) && isSane(through)
-    case .heartbeat(let ballot, let commit, _): return isSane(ballot) && isSane(commit)
+    case .heartbeat(let ballot, let commit, let last, _):
+      return isSane(ballot) && isSane(commit) && isSane(last)
     case .heartbeatReply(let ballot, let through, _): return isSane(ballot) && isSane(through)
     case .fetch(let from): return isSane(from) && from > 0
     case .learn(let entries): return entries.allSatisfy(isSane)

@@ -43,10 +43,11 @@ extension WireHeader {
       self = header(.accepted)
       self.ballot = ballot
       slot = through
-    case .heartbeat(let ballot, let commit, let round):
+    case .heartbeat(let ballot, let commit, let last, let round):
       self = header(.heartbeat)
       self.ballot = ballot
       self.commit = commit
+      slot = last
       token = round
     case .heartbeatReply(let ballot, let through, let round):
       self = header(.heartbeatReply)
@@ -78,7 +79,7 @@ extension WireHeader {
     case .reject: return .reject(round: extra, promised: ballot, commit: commit)
     case .accept: return entries.first.map { .accept($0) }
     case .accepted: return .accepted(ballot, through: slot)
-    case .heartbeat: return .heartbeat(ballot, commit: commit, round: token)
+    case .heartbeat: return .heartbeat(ballot, commit: commit, last: slot, round: token)
     case .heartbeatReply: return .heartbeatReply(ballot, through: slot, round: token)
     case .fetch: return .fetch(from: slot)
     case .learn: return .learn(entries)

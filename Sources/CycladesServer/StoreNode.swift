@@ -29,6 +29,7 @@ final class StoreNode {
   private let startedAt: Instant
   private let listeners: [Listener]
   private let endpoints: [ClientListener]
+  private let outcomes = OutcomeReceiver()
   private var whenDrained: (() -> Void)?
   /// Why the node stopped by itself, if it did.
   private(set) var failure: ReplicationError?
@@ -63,7 +64,14 @@ final class StoreNode {
     host = try makeHost(announcement, shards, machines)
     directory = NodeDirectory(own: configuration.node, announcement, host)
     for endpoint in endpoints { endpoint.node = self }
-    host.delegate = self
+    outcomes.node = self
+    host.delegate = outcomes
+  }
+
+  /// Lets go of what refers back to the node; nothing is served afterwards.
+  func release() {
+    for endpoint in endpoints { endpoint.node = nil }
+    outcomes.node = nil
   }
 
   var id: NodeID { configuration.node }
@@ -132,8 +140,7 @@ final class StoreNode {
     whenDrained = done
     for listener in listeners { listener.close() }
     for client in clients.byAge { client.end() }
-    _ = reactor.schedule(after: configuration.drainTimeout) { [weak self] in
-      guard let self else { return }
+    _ = reactor.schedule(after: configuration.drainTimeout) { [self] in
       for client in clients.byAge { reactor.close(client.connection, flush: false) }
     }
     finishDrainIfPossible()
@@ -143,11 +150,25 @@ final class StoreNode {
     guard let done = whenDrained, clients.count == 0 else { return }
     whenDrained = {}
     host.stop()
+    release()
     done()
   }
 }
 
-extension StoreNode: ReplicaHostDelegate {
+/// Stands between the host, which refers to its delegate weakly, and the node.
+private final class OutcomeReceiver: ReplicaHostDelegate {
+  var node: StoreNode?
+
+  func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
+    node?.completed(context, outcome, reply)
+  }
+
+  func failed(_ error: ReplicationError) { node?.failed(error) }
+
+  func leadershipChanged(_ group: UInt32) { node?.leadershipChanged(group) }
+}
+
+extension StoreNode {
   func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
     // A client that left meanwhile has no use for its replies.
     clients[ConnectionID(rawValue: context.a)]?.completed(Ticket(context), outcome, reply)

@@ -94,7 +94,12 @@ public final class StoreServer: Sendable {
       let store = try StoreNode(configuration, reactor: reactor, logger: logger) {
         try configuration.makeHost($0, $1, $2, reactor: reactor, logger: logger)
       }
-      try store.start()
+      do {
+        try store.start()
+      } catch {
+        store.release()
+        throw error
+      }
       node.value = store
       report(store.addresses)
     }
@@ -113,6 +118,7 @@ public final class StoreServer: Sendable {
     }
     phase.withLock { $0 = .stopped }
     let failure: (any Error)? = thread.failure ?? node.value?.failure
+    node.value?.release()
     node.value = nil
     if let failure {
       throw ServerError(.serving, "node \(configuration.node.rawValue) stopped", failure)

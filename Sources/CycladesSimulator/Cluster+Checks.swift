@@ -60,6 +60,19 @@ extension Cluster {
     }
   }
 
+  /// What is said in a ballot is decided upon while that ballot is the highest promised, though it may
+  /// leave later.
+  func checkPromise(of message: Message, from index: Int) {
+    switch message {
+    case .prepare(let ballot, _), .promise(let ballot, _, _, _), .accepted(let ballot, _),
+      .heartbeat(let ballot, _, _, _), .heartbeatReply(let ballot, _, _):
+      let vow = nodes[index].disk.vow
+      guard ballot < vow else { return }
+      fail(.promise, "node \(nodes[index].id) says \(describe(message)) and promised \(vow)")
+    default: break
+    }
+  }
+
   /// What must be on the sender's disk before it says this.
   func checkDurability(of message: Message, from index: Int) {
     let disk = nodes[index].disk
@@ -85,8 +98,12 @@ extension Cluster {
       require(ballot)
       require(through)
     case .accept(let entry): require(entry.ballot)
-    case .heartbeat(let ballot, _, _): require(ballot)
-    case .canvass, .canvassReply, .reject, .fetch, .learn: break
+    case .heartbeat(let ballot, _, _, _): require(ballot)
+    case .learn(let entries):
+      for entry in entries where decided[Int(entry.slot) - 1] !== entry.payload {
+        fail(.agreement, "node \(nodes[index].id) teaches another value for slot \(entry.slot)")
+      }
+    case .canvass, .canvassReply, .reject, .fetch: break
     }
   }
 

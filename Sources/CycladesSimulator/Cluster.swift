@@ -148,14 +148,13 @@ package final class Cluster {
     let configuration = Configuration(node: node.id, members: members, window: swarm.window)
     node.life += 1
     node.machine = Machine(keys: swarm.keys)
-    node.log = node.disk.entries
     node.applied = 0
     let own = node.disk.commit == 0 ? 0 : random.next() % (node.disk.commit + 1)
-    for entry in node.log.prefix(Int(own)) { _ = execute(entry, on: index) }
+    for entry in node.disk.entries.prefix(Int(own)) { _ = execute(entry, on: index) }
     guard failure == nil else { return }
     let recovered = Recovered(
       promised: node.disk.promised, commit: node.disk.commit, applied: own,
-      entries: Array(node.log.dropFirst(Int(own))))
+      entries: Array(node.disk.entries.dropFirst(Int(own))))
     do {
       var core = try Paxos(
         configuration, recovered: recovered, seed: random.next(),
@@ -169,7 +168,8 @@ package final class Cluster {
       fail(.order, "node \(node.id) cannot start: \(error)")
       return
     }
-    trace.note(at: now, "\(node.id) starts, commit \(node.disk.commit) of \(node.log.count)")
+    trace.note(
+      at: now, "\(node.id) starts, commit \(node.disk.commit) of \(node.disk.entries.count)")
     node.core!.start(now: node.clock(now), into: &node.effects)
     perform(index)
     schedule(.tick(node: index, life: node.life), after: random.uniform(0...Cluster.tick))
@@ -233,15 +233,10 @@ package final class Cluster {
     let node = nodes[index]
     switch effect {
     case .persistPromise(let ballot, let token): node.disk.write(ballot, token: token)
-    case .persistEntry(let entry, let token):
-      node.disk.write(entry, token: token)
-      if entry.slot <= Slot(node.log.count) {
-        node.log[Int(entry.slot) - 1] = entry
-      } else {
-        node.log.append(entry)
-      }
+    case .persistEntry(let entry, let token): node.disk.write(entry, token: token)
     case .send(let message, let peer, let token):
       let to = Int(peer.rawValue) - 1
+      checkPromise(of: message, from: index)
       if let token {
         node.held.append(SimulatedNode.Held(message: message, to: to, token: token))
       } else {
@@ -249,8 +244,9 @@ package final class Cluster {
       }
     case .apply(let entry): apply(entry, on: index)
     case .provide(let peer, let from, let through):
-      let end = min(through, from + Slot(swarm.learnChunk) - 1)
-      let entries = Array(node.log[Int(from) - 1..<Int(end)])
+      let end = min(through, from + Slot(swarm.learnChunk) - 1, Slot(node.disk.entries.count))
+      guard from <= end else { return }
+      let entries = Array(node.disk.entries[Int(from) - 1..<Int(end)])
       statistics.learned += entries.count
       send(.learn(entries), from: index, to: Int(peer.rawValue) - 1)
     case .readReady(let id): readReady(id, on: index)

@@ -12,6 +12,8 @@ struct Disk {
 
   /// What a restart would read.
   private(set) var promised = Ballot.zero
+  /// The highest ballot promised in so many words: learned entries may be of higher ones.
+  private(set) var vow = Ballot.zero
   private(set) var entries: [Entry] = []
   private(set) var commit: Slot = 0
   private var pending: [(record: Record, token: UInt64)] = []
@@ -45,7 +47,9 @@ struct Disk {
   private mutating func keep(_ count: Int) {
     for (record, _) in pending.prefix(count) {
       switch record {
-      case .promise(let ballot): promised = max(promised, ballot)
+      case .promise(let ballot):
+        promised = max(promised, ballot)
+        vow = max(vow, ballot)
       case .entry(let entry):
         promised = max(promised, entry.ballot)
         commit = max(commit, entry.commit)

@@ -17,8 +17,6 @@ package final class SimulatedNode {
   /// Numbers the syncs, so that one that was put forward is not done twice.
   var sync = 0
   var machine: Machine
-  /// What the shell has in its log, durable or not; `learn` messages come out of it.
-  var log: [Entry] = []
   package internal(set) var applied: Slot = 0
   var held: [Held] = []
   /// Operations proposed in this life, by slot, and reads that wait.

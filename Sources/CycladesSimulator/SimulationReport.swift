@@ -39,6 +39,8 @@ public struct SimulationFailure: Error, Sendable, CustomStringConvertible {
     case order
     /// Something was said before it was durable.
     case durability
+    /// A replica acted in a ballot below one that it had promised.
+    case promise
     /// Two nodes led in the same ballot.
     case leadership
     /// An operation was called certainly not done, and was done.

@@ -46,7 +46,9 @@ struct Trace {
     case .reject(let round, let promised, let commit): mix(7, promised, round, commit)
     case .accept(let entry): mix(8, entry.ballot, entry.slot, entry.payload.checksum.low)
     case .accepted(let ballot, let through): mix(9, ballot, through)
-    case .heartbeat(let ballot, let commit, let round): mix(10, ballot, commit, round)
+    case .heartbeat(let ballot, let commit, let last, let round):
+      mix(10, ballot, commit, last)
+      self.mix(round)
     case .heartbeatReply(let ballot, let through, let round): mix(11, ballot, through, round)
     case .fetch(let from): mix(12, .zero, from)
     case .learn(let entries):
@@ -72,8 +74,8 @@ package func describe(_ message: Message) -> String {
     return "reject round \(round) promised \(promised) commit \(commit)"
   case .accept(let entry): return "accept \(entry.slot)@\(entry.ballot) commit \(entry.commit)"
   case .accepted(let ballot, let through): return "accepted \(ballot) through \(through)"
-  case .heartbeat(let ballot, let commit, let round):
-    return "heartbeat \(ballot) commit \(commit) round \(round)"
+  case .heartbeat(let ballot, let commit, let last, let round):
+    return "heartbeat \(ballot) commit \(commit) last \(last) round \(round)"
   case .heartbeatReply(let ballot, let through, let round):
     return "heartbeat reply \(ballot) through \(through) round \(round)"
   case .fetch(let from): return "fetch from \(from)"

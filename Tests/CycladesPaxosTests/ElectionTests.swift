@@ -23,10 +23,10 @@ import Testing
     #expect(
       node.sync() == [
         "write 1@5.1 no-op #2",
-        "to 2: heartbeat 5.1 commit 0 round 1",
-        "to 3: heartbeat 5.1 commit 0 round 1",
         "to 2: accept 1@5.1 commit 0",
         "to 3: accept 1@5.1 commit 0",
+        "to 2: heartbeat 5.1 commit 0 last 1 round 1",
+        "to 3: heartbeat 5.1 commit 0 last 1 round 1",
         "leader in 5.1, leader 1",
       ])
   }
@@ -35,7 +35,7 @@ import Testing
   func liveLeaderIsKept() throws {
     var node = try Driver(node: 2)
     _ = node.start()
-    _ = node.receive(.heartbeat(ballot(1, 1), commit: 0, round: 1), from: 1)
+    _ = node.receive(.heartbeat(ballot(1, 1), commit: 0, last: 0, round: 1), from: 1)
     #expect(
       node.receive(.canvass(commit: 9, token: 4), from: 3)
         == ["to 3: canvass no promised 1.1 commit 0"])

@@ -101,7 +101,9 @@ import Testing
           payload: value(random.next())))
     case 8: return .accepted(anyBallot(&random), through: anySlot(&random))
     case 9:
-      return .heartbeat(anyBallot(&random), commit: anySlot(&random), round: random.next() % 20)
+      return .heartbeat(
+        anyBallot(&random), commit: anySlot(&random), last: anySlot(&random),
+        round: random.next() % 20)
     case 10:
       return .heartbeatReply(
         anyBallot(&random), through: anySlot(&random), round: random.next() % 20)

@@ -56,7 +56,7 @@ import Testing
       node.receive(.accept(entry(1, ballot(1, 1))), from: 1)
         == ["to 1: reject round 1 promised 5.3 commit 0 after #1"])
     #expect(
-      node.receive(.heartbeat(ballot(1, 1), commit: 0, round: 1), from: 1)
+      node.receive(.heartbeat(ballot(1, 1), commit: 0, last: 0, round: 1), from: 1)
         == ["to 1: reject round 1 promised 5.3 commit 0 after #1"])
   }
 
@@ -70,6 +70,20 @@ import Testing
       node.receive(.accept(entry(1, ballot(1, 1))), from: 1) == ["to 1: accepted 1.1 through 1"])
   }
 
+  @Test("a follower asks for what a heartbeat shows to have been proposed, but never came")
+  func lostEntry() throws {
+    var node = try Driver(node: 2)
+    _ = node.start()
+    _ = node.receive(.accept(entry(1, ballot(1, 1))), from: 1)
+    _ = node.sync()
+    #expect(
+      node.receive(.heartbeat(ballot(1, 1), commit: 0, last: 3, round: 1), from: 1)
+        == ["to 1: fetch from 2", "to 1: heartbeat reply 1.1 through 1 round 1"])
+    #expect(
+      node.receive(.heartbeat(ballot(1, 1), commit: 0, last: 3, round: 2), from: 1)
+        == ["to 1: heartbeat reply 1.1 through 1 round 2"], "it does not ask twice at once")
+  }
+
   @Test("what a silent peer did not acknowledge goes again when it is connected")
   func reconnection() throws {
     var node = try Driver()
@@ -77,7 +91,7 @@ import Testing
     _ = node.propose(1)
     #expect(
       node.step(.connected(NodeID(2))) == [
-        "to 2: heartbeat 1.1 commit 0 round 1", "to 2: accept 1@1.1 commit 0",
+        "to 2: heartbeat 1.1 commit 0 last 2 round 1", "to 2: accept 1@1.1 commit 0",
         "to 2: accept 2@1.1 commit 0",
       ])
   }
@@ -91,7 +105,7 @@ import Testing
     _ = node.receive(.accept(entry(1, ballot(1, 1))), from: 1)
     _ = node.receive(.accept(entry(2, ballot(1, 1))), from: 1)
     #expect(
-      node.receive(.heartbeat(ballot(1, 1), commit: 1, round: 1), from: 1)
+      node.receive(.heartbeat(ballot(1, 1), commit: 1, last: 1, round: 1), from: 1)
         == ["apply 1@1.1", "to 1: heartbeat reply 1.1 through 0 round 1 after #1"])
   }
 
@@ -101,7 +115,7 @@ import Testing
     _ = node.start()
     _ = node.receive(.accept(entry(1, ballot(1, 1))), from: 1)
     _ = node.sync()
-    let effects = node.receive(.heartbeat(ballot(2, 3), commit: 1, round: 1), from: 3)
+    let effects = node.receive(.heartbeat(ballot(2, 3), commit: 1, last: 1, round: 1), from: 3)
     #expect(effects.contains("to 3: fetch from 1 after #3"))
     #expect(node.core.commit == 0)
     #expect(
@@ -134,17 +148,32 @@ import Testing
         == ["to 3: accept 9@1.1 commit 8", "to 3: accept 10@1.1 commit 9"])
   }
 
+  @Test("what is decided but not durable here is not given to others out of the log")
+  func provideOnlyDurable() throws {
+    var node = try Driver(node: 2)
+    _ = node.start()
+    _ = node.receive(.accept(entry(1, ballot(1, 1))), from: 1)
+    _ = node.sync()
+    // The log holds slot 1 of ballot 1.1; the entry that is decided there is on its way.
+    _ = node.receive(.accept(entry(1, ballot(2, 3), 9)), from: 3)
+    _ = node.receive(.heartbeat(ballot(2, 3), commit: 1, last: 1, round: 1), from: 3)
+    #expect(node.core.commit == 1)
+    #expect(node.receive(.fetch(from: 1), from: 1) == [])
+    _ = node.sync()
+    #expect(node.receive(.fetch(from: 1), from: 1) == ["provide 1...1 to 1"])
+  }
+
   @Test("a laggard asks another peer when the first one does not answer")
   func fetchElsewhere() throws {
     var node = try Driver(node: 2)
     _ = node.start()
     #expect(
-      node.receive(.heartbeat(ballot(1, 1), commit: 3, round: 1), from: 1)
+      node.receive(.heartbeat(ballot(1, 1), commit: 3, last: 3, round: 1), from: 1)
         .contains("to 1: fetch from 1 after #1"))
     _ = node.sync()
     _ = node.wait(Driver.heartbeat)
     #expect(
-      node.receive(.heartbeat(ballot(1, 1), commit: 3, round: 2), from: 1)
+      node.receive(.heartbeat(ballot(1, 1), commit: 3, last: 3, round: 2), from: 1)
         .contains("to 3: fetch from 1"))
   }
 
@@ -175,7 +204,8 @@ import Testing
     var node = try decided()
     #expect(
       node.step(.read(id: 1)) == [
-        "to 2: heartbeat 1.1 commit 1 round 2", "to 3: heartbeat 1.1 commit 1 round 2",
+        "to 2: heartbeat 1.1 commit 1 last 1 round 2",
+        "to 3: heartbeat 1.1 commit 1 last 1 round 2",
       ])
     #expect(node.step(.read(id: 2)) == [], "it shares the next round")
     #expect(
@@ -183,8 +213,8 @@ import Testing
       "an answer to an earlier round confirms no later read")
     #expect(
       node.receive(.heartbeatReply(ballot(1, 1), through: 1, round: 2), from: 3) == [
-        "read 1 ready", "to 2: heartbeat 1.1 commit 1 round 3",
-        "to 3: heartbeat 1.1 commit 1 round 3",
+        "read 1 ready", "to 2: heartbeat 1.1 commit 1 last 1 round 3",
+        "to 3: heartbeat 1.1 commit 1 last 1 round 3",
       ])
     #expect(
       node.receive(.heartbeatReply(ballot(1, 1), through: 1, round: 3), from: 3)

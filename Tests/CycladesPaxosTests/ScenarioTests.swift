@@ -39,18 +39,18 @@ import Testing
          149097 us  3 is follower in 1.1, leader unknown
          149676 us  3 -> 1  promise 1.1 commit 0 []
          149676 us  1 is leader in 1.1, leader 1
-         149998 us  1 -> 2  heartbeat 1.1 commit 0 round 1
+         149998 us  1 -> 2  accept 1@1.1 commit 0
          149998 us  2 is follower in 1.1, leader 1
-         150031 us  1 -> 3  heartbeat 1.1 commit 0 round 1
-         150031 us  3 is follower in 1.1, leader 1
          150031 us  1 -> 3  accept 1@1.1 commit 0
+         150031 us  3 is follower in 1.1, leader 1
+         150031 us  1 -> 3  heartbeat 1.1 commit 0 last 1 round 1
          150091 us  2 -> 1  promise 1.1 commit 0 []
-         150123 us  1 -> 2  accept 1@1.1 commit 0
-         150233 us  2 -> 1  heartbeat reply 1.1 through 0 round 1
-         150424 us  2 -> 1  accepted 1.1 through 1
-         150424 us  1 applies 1@1.1 no-op
-         150457 us  3 -> 1  heartbeat reply 1.1 through 0 round 1
-         150904 us  3 -> 1  accepted 1.1 through 1
+         150123 us  1 -> 2  heartbeat 1.1 commit 0 last 1 round 1
+         150375 us  2 -> 1  heartbeat reply 1.1 through 0 round 1
+         150375 us  2 -> 1  accepted 1.1 through 1
+         150375 us  1 applies 1@1.1 no-op
+         150505 us  3 -> 1  heartbeat reply 1.1 through 0 round 1
+         151087 us  3 -> 1  accepted 1.1 through 1
          170000 us  1 proposes in slot 2
          170000 us  1 proposes in slot 3
          170131 us  1 -> 2  accept 2@1.1 commit 1
@@ -65,11 +65,11 @@ import Testing
          171944 us  2 -> 1  accepted 1.1 through 3
          171944 us  1 applies 3@1.1
          172090 us  3 -> 1  accepted 1.1 through 3
-         208222 us  1 -> 3  heartbeat 1.1 commit 3 round 2
+         208222 us  1 -> 3  heartbeat 1.1 commit 3 last 3 round 2
          208222 us  3 applies 2@1.1
          208222 us  3 applies 3@1.1
          208660 us  3 -> 1  heartbeat reply 1.1 through 3 round 2
-         210932 us  1 -> 2  heartbeat 1.1 commit 3 round 2
+         210932 us  1 -> 2  heartbeat 1.1 commit 3 last 3 round 2
          210932 us  2 applies 2@1.1
          210932 us  2 applies 3@1.1
          211425 us  2 -> 1  heartbeat reply 1.1 through 3 round 2

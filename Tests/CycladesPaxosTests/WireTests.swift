@@ -149,7 +149,8 @@ import Testing
       .canvassReply(granted: false, promised: b, commit: 1, token: 2),
       .prepare(b, from: 4), .promise(b, from: 4, commit: 3, entries: []),
       .reject(round: 9, promised: b, commit: 1), .accepted(b, through: 6),
-      .heartbeat(b, commit: 5, round: 7), .heartbeatReply(b, through: 5, round: 7), .fetch(from: 8),
+      .heartbeat(b, commit: 5, last: 6, round: 7), .heartbeatReply(b, through: 5, round: 7),
+      .fetch(from: 8),
       .learn([]),
     ]
     for message in messages {

@@ -39,7 +39,8 @@ final class Client {
   let port: Port
   let address: String
   let connectedAt: Instant
-  unowned let node: StoreNode
+  /// Strong, for speed; the node lets go of the client when its connection has closed.
+  let node: StoreNode
 
   var session = ClientSession()
   private(set) var lastCommand: Command?

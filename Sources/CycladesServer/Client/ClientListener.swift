@@ -2,8 +2,9 @@ import CycladesTransport
 
 /// Receives what happens on the connections of one client port and hands it to their clients.
 final class ClientListener: Endpoint {
-  /// Set before the reactor's first turn.
-  weak var node: StoreNode?
+  /// From before the reactor's first turn until the node has drained: strong, since a weak reference
+  /// would make every use of the node slower.
+  var node: StoreNode?
   private let port: Client.Port
 
   init(_ port: Client.Port) {
