@@ -103,8 +103,8 @@ static void drop_input(cyc_connection *c) {
   c->input_start = c->input_end = 0;
 }
 
-// How large a block to take for `total` bytes: a small one while they fit, then what is needed and a
-// receive's worth of what may follow, or, when that is not known, twice as much.
+// How large a block to take for `total` bytes: a small one while they fit, then what is needed and
+// a receive's worth of what may follow, or, when that is not known, twice as much.
 static size_t room_for(const cyc_reactor *r, const cyc_connection *c, size_t total) {
   size_t target = c->needs > total ? c->needs : total;
   if (target <= CYC_BLOCK_SMALL) return CYC_BLOCK_SMALL;
