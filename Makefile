@@ -39,19 +39,11 @@ build: setup ## Build the libraries and the `cyclades` command, optimised.
 demo: build ## Run three nodes, kill one, count words: the whole idea in a minute.
 	.build/release/cyclades demo $(ARGS)
 
-# Tests that only compute run first: they would keep the processors from those that wait for
-# clocks and sockets.
-COMPUTING := CycladesRingTests|CycladesPaxosTests|CycladesStoreTests
-
 .PHONY: test
 test: setup ## Build and run all tests, or those of ARGS="--filter NAME".
 	timeout 1200 swift build --build-tests
-ifdef ARGS
-	timeout 900 swift test --skip-build $(ARGS)
-else
-	timeout 600 swift test --skip-build --filter '$(COMPUTING)'
-	timeout 600 swift test --skip-build --skip '$(COMPUTING)'
-endif
+	@# One at a time: tests with real clocks and processes must not starve each other of two cores.
+	timeout 900 swift test --skip-build --no-parallel $(ARGS)
 
 .PHONY: lint
 lint: ## Check the format of Swift and C.

@@ -21,5 +21,6 @@ let package = Package(
   targets: [
     example("Ring", "CycladesRing"),
     example("ReplicatedCounter", "CycladesReplication", "CycladesPaxos", "CycladesTransport"),
+    example("WordCount", "CycladesMapReduce"),
   ]
 )

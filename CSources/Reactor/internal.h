@@ -94,6 +94,7 @@ typedef struct cyc_connection {
   uint32_t queue_head, queue_count, queue_capacity;
   cyc_block *tail;
   uint32_t tail_used;
+  bool reserved;  // somebody writes behind the tail's used bytes
   uint64_t queued_bytes;
   cyc_gather *gather;
 } cyc_connection;

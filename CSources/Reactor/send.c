@@ -47,6 +47,7 @@ static void account(cyc_reactor *r, cyc_connection *c, size_t length) {
 
 // Takes over the slice's reference.
 static void push(cyc_reactor *r, cyc_connection *c, cyc_slice slice) {
+  assert(!c->reserved);
   if (c->queue_count > 0) {
     cyc_slice *last = slice_at(c, c->queue_count - 1);
     if (last->block == slice.block && last->offset + last->length == slice.offset) {
@@ -118,12 +119,16 @@ void cyc_send_copy(cyc_reactor *r, uint64_t id, const void *bytes, size_t length
 uint8_t *cyc_send_reserve(cyc_reactor *r, uint64_t id, size_t length) {
   cyc_connection *c = cyc_find_open(r, id);
   if (!c || !ensure_tail(r, c, length)) return NULL;
+  assert(!c->reserved);
+  c->reserved = true;
   return c->tail->bytes + c->tail_used;
 }
 
 void cyc_send_commit(cyc_reactor *r, uint64_t id, size_t used) {
-  cyc_connection *c = cyc_find_open(r, id);
-  if (c && used > 0) commit(r, c, (uint32_t)used);
+  cyc_connection *c = cyc_find(r, id);
+  if (!c) return;
+  c->reserved = false;
+  if (c->state == CYC_OPEN && used > 0) commit(r, c, (uint32_t)used);
 }
 
 uint64_t cyc_send_queued(const cyc_reactor *r, uint64_t id) {

@@ -103,28 +103,52 @@ static void drop_input(cyc_connection *c) {
   c->input_start = c->input_end = 0;
 }
 
+// How large a block to take for `total` bytes: a small one while they fit, then what is needed and a
+// receive's worth of what may follow, or, when that is not known, twice as much.
+static size_t room_for(const cyc_reactor *r, const cyc_connection *c, size_t total) {
+  size_t target = c->needs > total ? c->needs : total;
+  if (target <= CYC_BLOCK_SMALL) return CYC_BLOCK_SMALL;
+  target = c->needs > total ? target + r->options.receive_block_size : 2 * total;
+  return target <= CYC_BLOCK_MAX ? target : total;
+}
+
+static bool move_input(cyc_reactor *r, cyc_connection *c, size_t capacity) {
+  uint32_t have = unconsumed(c);
+  cyc_block *block = cyc_block_take(r->pool, capacity);
+  if (!block) return false;
+  if (have > 0) memcpy(block->bytes, c->input->bytes + c->input_start, have);
+  drop_input(c);
+  c->input = block;
+  c->input_end = have;
+  r->statistics.copied_in_bytes += have;
+  return true;
+}
+
 // Makes room for `length` more bytes behind the unconsumed ones. The block is only shifted when
-// nobody shares it; it grows to what is needed and a receive's worth of what may follow.
+// nobody shares it.
 static bool make_room(cyc_reactor *r, cyc_connection *c, uint32_t length) {
   uint32_t have = unconsumed(c);
   if (c->input && c->input->capacity - c->input_end >= length) return true;
   size_t total = (size_t)have + length;
-  if (c->input && c->input->references == 1 && total <= c->input->capacity / 2) {
-    memmove(c->input->bytes, c->input->bytes + c->input_start, have);
-  } else {
-    size_t target = c->needs > total ? c->needs : total > CYC_BLOCK_SMALL ? 2 * total : total;
-    target += r->options.receive_block_size;
-    if (target > CYC_BLOCK_MAX) target = total;
-    cyc_block *block = cyc_block_take(r->pool, target);
-    if (!block) return false;
-    if (have > 0) memcpy(block->bytes, c->input->bytes + c->input_start, have);
-    drop_input(c);
-    c->input = block;
+  if (!c->input || c->input->references > 1 || total > c->input->capacity / 2) {
+    return move_input(r, c, room_for(r, c, total));
   }
+  memmove(c->input->bytes, c->input->bytes + c->input_start, have);
   c->input_start = 0;
   c->input_end = have;
   r->statistics.copied_in_bytes += have;
   return true;
+}
+
+// Input that was large once does not keep its large block for a few bytes of what follows.
+static void settle_rest(cyc_reactor *r, cyc_connection *c) {
+  uint32_t have = unconsumed(c);
+  if (have == 0) {
+    drop_input(c);
+  } else if (c->input->capacity > CYC_BLOCK_MEDIUM && have <= CYC_BLOCK_SMALL &&
+             c->needs <= CYC_BLOCK_SMALL) {
+    move_input(r, c, CYC_BLOCK_SMALL);  // without memory for that it stays as it is
+  }
 }
 
 static bool gather(cyc_reactor *r, cyc_connection *c, const uint8_t *bytes, uint32_t length) {
@@ -183,7 +207,7 @@ void cyc_stream_end(cyc_reactor *r, const cyc_event *event, uint32_t consumed, u
     cyc_driver_reclaim(r, shown.block);
   } else if (c) {
     c->input_start += consumed;
-    if (rest == 0) drop_input(c);
+    settle_rest(r, c);
   }
   if (c && !c->paused && (rest > r->options.input_limit || c->needs > r->options.input_limit)) {
     cyc_connection_abort(r, c, CYC_CLOSE_INPUT_OVERFLOW, 0);

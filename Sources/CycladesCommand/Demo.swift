@@ -86,7 +86,7 @@ struct Demo {
       "\(load.keys.grouped) keys acknowledged, \(load.operationsPerSecond.grouped) writes/s, "
         + "p50 \(readable(nanoseconds: done.latency.value(atQuantile: 0.5))), "
         + "p99 \(readable(nanoseconds: done.latency.value(atQuantile: 0.99)))")
-    explainRefusals(done)
+    explainErrors(done)
   }
 
   private mutating func killLeader() throws -> UInt32 {
@@ -120,8 +120,8 @@ struct Demo {
     detail(
       "\(Int(done.latency.count).grouped) acknowledged, the slowest after "
         + "\(readable(nanoseconds: done.latency.maximum)); \(done.refusedCount) refused; "
-        + "\(done.uncertainCount) never answered")
-    explainRefusals(done)
+        + "\(done.uncertainCount) of unknown outcome")
+    explainErrors(done)
     return victim
   }
 
@@ -145,7 +145,7 @@ struct Demo {
       "\(found.lost) of \(found.keys.grouped) acknowledged writes lost, read through \(place) at "
         + "\(Int(Double(found.keys) / time.seconds).grouped)/s")
     if found.uncertainThatHappened > 0 {
-      detail("\(found.uncertainThatHappened) writes that were never answered did happen")
+      detail("\(found.uncertainThatHappened) writes of unknown outcome did happen")
     }
     for finding in done.findings { detail(terminal.styled(finding, .red)) }
     return found
@@ -224,8 +224,8 @@ struct Demo {
     terminal.line("     \(terminal.mark(held)) \(text)")
   }
 
-  private func explainRefusals(_ writes: LoadWrites) {
-    if let refusal = writes.firstRefusal { detail("the first refusal: \(refusal)") }
+  private func explainErrors(_ writes: LoadWrites) {
+    if let error = writes.firstError { detail("the first error: \(error)") }
   }
 
   private func summarise() {
@@ -242,14 +242,16 @@ struct Demo {
     terminal.line()
     terminal.line(terminal.styled("  Next", .bold))
     let program = CommandLine.arguments[0]
-    for (command, purpose) in [
+    let commands = [
       ("\(program) cluster --data /tmp/cyclades", "three nodes that stay"),
       ("redis-cli -p 7101 set greeting hello", "any client, any node"),
       ("\(program) status --connect 127.0.0.1:7101", "shards, leaders, lag"),
       ("\(program) ring --nodes a,b:2,c --key greeting", "who owns a key"),
       ("\(program) mapreduce wordcount --input README.md --output words", "any text"),
-    ] {
-      terminal.line("  \(command.padding(to: 70))  \(terminal.styled(purpose, .faint))")
+    ]
+    let width = commands.map(\.0.count).max() ?? 0
+    for (command, purpose) in commands {
+      terminal.line("  \(command.padding(to: width))   \(terminal.styled(purpose, .faint))")
     }
     terminal.line()
   }

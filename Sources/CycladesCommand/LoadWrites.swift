@@ -4,6 +4,8 @@ import Synchronization
 final class LoadProgress: Sendable {
   /// Commands answered well so far.
   let succeeded = Atomic<Int>(0)
+  /// Writes refused so far.
+  let refused = Atomic<Int>(0)
   /// The longest time between two successes, in nanoseconds; whoever watches may set it back.
   let longestGap = Atomic<UInt64>(0)
   /// When set, no new command is sent; those that wait for a reply are still awaited.
@@ -22,7 +24,7 @@ struct LoadWrites: LoadWorkload, Sendable {
   /// Writes without a reply, or with one that leaves the outcome open.
   private(set) var uncertainCount = 0
   /// The first error reply, word by word.
-  private(set) var firstRefusal: String?
+  private(set) var firstError: String?
   private var lastAcknowledgement = monotonicNanoseconds()
 
   private let isEndless: Bool
@@ -66,9 +68,10 @@ struct LoadWrites: LoadWorkload, Sendable {
       progress.succeeded.add(1, ordering: .relaxed)
       return .proceed
     }
-    if firstRefusal == nil { firstRefusal = reply.text }
+    if firstError == nil { firstError = reply.text }
     if Self.saysNotDone(reply) {
       refusedCount += 1
+      progress.refused.add(1, ordering: .relaxed)
       retries[lane].append(write.key)
     } else {
       lost(write, lane: lane)

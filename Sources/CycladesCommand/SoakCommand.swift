@@ -10,9 +10,10 @@ struct SoakCommand: ParsableCommand {
     commandName: "soak",
     abstract: "Kill a random node again and again while writes go on, then check every write.",
     discussion: """
-      Every other time it is the node that leads most shards. At the end all three nodes are killed at once and restarted, and every key that was ever \
-      acknowledged is read through every node. Exits 0 only if no acknowledged write is lost and \
-      writes resumed within 3 s after every kill.
+      Every other time it is the node that leads most shards. Then two nodes are killed at once, \
+      so that writes are refused, and restarted. At the end all three are killed at once and \
+      restarted, and every key is read through every node. Exits 0 only if no acknowledged write \
+      is lost, no refused one is there, and writes resumed within 3 s after every kill of one node.
       """,
     shouldDisplay: false)
 
@@ -59,7 +60,9 @@ struct Soak {
   func run(kills: Int, keyCount: Int, seed: UInt64) throws {
     terminal.line("\(kills) kills, \(keyCount.grouped) keys, --seed \(seed)")
     try startAll()
-    let shape = LoadShape(ports: cluster.plainPorts, lanes: 6, depth: 8)
+    var shape = LoadShape(ports: cluster.plainPorts, lanes: 6, depth: 8)
+    // Longer than a node waits for a leader, so that it is the node that gives up, and says so.
+    shape.patience = .seconds(20)
     let progress = LoadProgress()
     defer { progress.isStopping.store(true, ordering: .relaxed) }
     let writing = inBackground(
@@ -75,15 +78,15 @@ struct Soak {
         ? try cluster.busiestNode().id : cluster.nodes.map(\.id).randomElement(using: &random) ?? 1
       slowest = max(slowest, try killAndRestart(victim, round, progress))
     }
-    terminal.follow(progress, "writing", for: .seconds(1))
+    try loseMajority(progress)
     progress.isStopping.store(true, ordering: .relaxed)
     let done = try terminal.watch(writing, "the last replies", within: .seconds(20)) {
       (nil, "waiting for the last replies")
     }
     terminal.line(
       "\(Int(done.latency.count).grouped) writes acknowledged, \(done.refusedCount) refused, "
-        + "\(done.uncertainCount) never answered")
-    if let refusal = done.firstRefusal { terminal.line("the first refusal: \(refusal)") }
+        + "\(done.uncertainCount) of unknown outcome")
+    if let error = done.firstError { terminal.line("the first error: \(error)") }
 
     for node in cluster.nodes { cluster.kill(node.id) }
     try startAll()
@@ -136,6 +139,22 @@ struct Soak {
     return gap
   }
 
+  /// Kills two nodes at once, waits until writes are refused, restarts both, and waits for writes.
+  private func loseMajority(_ progress: LoadProgress) throws {
+    let refusedBefore = progress.refused.load(ordering: .relaxed)
+    for node in cluster.nodes.dropFirst() { cluster.kill(node.id) }
+    let time = Stopwatch()
+    try terminal.watch("refusing writes without a majority", within: .seconds(30)) {
+      progress.refused.load(ordering: .relaxed) > refusedBefore
+    } describe: {
+      "two nodes are gone: waiting for writes to be refused"
+    }
+    let patience = time.text
+    for node in cluster.nodes.dropFirst() { try cluster.start(node.id) }
+    try terminal.followUntilFlowing(progress, "all nodes are back", within: .seconds(30))
+    terminal.line("without a majority, writes were refused after \(patience)")
+  }
+
   private func verify(_ ledger: LoadLedger, through node: DemoCluster.Node) throws {
     let shape = LoadShape(ports: [node.plainPort], lanes: 4, depth: 64)
     let progress = LoadProgress()
@@ -152,7 +171,7 @@ struct Soak {
     terminal.line(
       "\(terminal.mark(true)) all \(found.checkedCount.grouped) keys hold what was acknowledged, "
         + "read through node \(node.id) after all three were killed at once; "
-        + "\(found.happenedCount) hold a write that was never answered")
+        + "\(found.happenedCount) hold a write of unknown outcome")
   }
 
   private func row(_ cells: String...) -> String {

@@ -78,11 +78,6 @@ final class BlockingClient: Sendable {
   }
 }
 
-extension RawSpan {
-  /// A copy as an array.
-  var array: [UInt8] { unsafe withUnsafeBytes { unsafe [UInt8]($0) } }
-}
-
 extension BlockingClient {
   /// The address this end is bound to.
   var localAddress: SocketAddress { .loopback(port: boundPort(of: descriptor)) }
@@ -158,3 +153,20 @@ func contents(of descriptor: Int32) -> [UInt8] {
 
 /// Whether two arrays of one length hold the same bytes.
 func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool { unsafe memcmp(a, b, a.count) == 0 }
+
+/// The descriptor that the next open will return.
+func lowestFreeDescriptor() -> Int32 {
+  let descriptor = dup(0)
+  close(descriptor)
+  return descriptor
+}
+
+/// Sets the soft limit of descriptors; returns what it was.
+func limitDescriptors(to limit: Int32) -> Int32 {
+  var limits = rlimit()
+  unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
+  let usual = Int32(limits.rlim_cur)
+  limits.rlim_cur = rlim_t(limit)
+  unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
+  return usual
+}

@@ -9,7 +9,7 @@ struct BufferTests {
     var buffer = try Buffer(minimumCapacity: 100, in: pool)
     #expect(buffer.capacity >= 100 && buffer.freeCapacity == buffer.capacity)
     buffer.append(littleEndian: 0x0102_0304 as UInt32)
-    unsafe buffer.append(([9, 8] as [UInt8]).span.bytes)
+    buffer.append([9, 8])
     buffer.append(atMost: 10) { output in
       output.append(7 as UInt8)
       output.append(6 as UInt8)
@@ -130,5 +130,40 @@ struct SocketAddressTests {
       try SocketAddress(host: "no such host", port: 1)
     }
     #expect(error?.code == .addressUnresolved)
+  }
+}
+
+@Suite("reading raw spans")
+struct RawSpanTests {
+  @Test("bytes, integers and delimiters are found where they are")
+  func reading() throws {
+    let pool = BufferPool(budgetBytes: 4 << 20)
+    let bytes = try Bytes(copying: [1, 2, 3, 4, 5, 0xff, 2, 9, 9], in: pool)
+    let span = bytes.span
+    let last = span.byte(at: 8)
+    #expect(last == 9)
+    let loaded = (
+      span.load(littleEndianAt: 1, as: UInt32.self), span.load(littleEndianAt: 5, as: Int16.self),
+      span.load(littleEndianAt: 1, as: UInt64.self)
+    )
+    #expect(loaded == (0x0504_0302, 0x02ff, 0x0909_02ff_0504_0302))
+    let offsets = [
+      span.firstOffset(of: 2), span.firstOffset(of: 2, from: 2), span.firstOffset(of: 2, from: 7),
+      span.firstOffset(of: 9, from: 9),
+    ]
+    #expect(offsets == [1, 6, nil, nil])
+    let copy = span.array
+    #expect(copy == [1, 2, 3, 4, 5, 0xff, 2, 9, 9])
+  }
+
+  @Test("text is read as UTF-8, and an empty span holds nothing")
+  func text() throws {
+    let pool = BufferPool(budgetBytes: 4 << 20)
+    let text = try Bytes(copying: Array("grüße".utf8), in: pool)
+    let read = text.span.string
+    #expect(read == "grüße")
+    let empty = try Bytes(copying: [], in: pool)
+    let found = empty.span.firstOffset(of: 0)
+    #expect(found == nil)
   }
 }

@@ -108,7 +108,7 @@ extension TransportTests {
         _ = try await withReactor { reactor in
           let recorder = Recorder()
           recorder.onOpened = { connection in
-            unsafe reactor.send(connection, copying: bytes.span.bytes)
+            reactor.send(connection, copying: bytes)
             reactor.close(connection, flush: true)
           }
           _ = reactor.connect(to: server.0, endpoint: recorder)
@@ -151,7 +151,7 @@ extension TransportTests {
         let isOpen = try await onReactor(of: thread) { reactor in
           let stale = [ids[0], ConnectionID(rawValue: 0), ConnectionID(rawValue: .max)]
           for id in stale {
-            unsafe reactor.send(id, copying: ([1, 2, 3] as [UInt8]).span.bytes)
+            reactor.send(id, copying: [1, 2, 3])
             if let bytes = try? Bytes(copying: [4], in: reactor.pool) { reactor.send(id, bytes) }
             reactor.write(id, atMost: 10) { $0.append(5 as UInt8) }
             reactor.pauseReading(id)
@@ -173,7 +173,7 @@ extension TransportTests {
       _ = try await withReactor(
         setUp: listen { reactor, recorder in
           recorder.onReceived = { connection, input in
-            unsafe reactor.send(connection, copying: bytes.span.bytes)
+            reactor.send(connection, copying: bytes)
             reactor.close(connection, flush: true)
             return Progress(consumed: 0)
           }
@@ -193,7 +193,7 @@ extension TransportTests {
         configuration,
         setUp: listen { reactor, recorder in
           recorder.onOpened = { connection in
-            unsafe reactor.send(connection, copying: pattern(16 << 20).span.bytes)
+            reactor.send(connection, copying: pattern(16 << 20))
             reactor.close(connection, flush: true)
           }
         }
@@ -283,7 +283,7 @@ extension TransportTests {
       _ = try await withReactor(
         setUp: listen { reactor, recorder in
           recorder.onReceived = { connection, input in
-            unsafe reactor.send(connection, copying: bytes.span.bytes)
+            reactor.send(connection, copying: bytes)
             reactor.stop()
             return Progress(consumed: input.byteCount)
           }

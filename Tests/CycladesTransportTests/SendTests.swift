@@ -16,7 +16,7 @@ extension TransportTests {
           // A byte 0 asks for more than any peer will take unread.
           let isGreedy = bytes.array == [0]
           let chunk = isGreedy ? pattern(16 << 20) : bytes.array
-          unsafe reactor.send(connection, copying: chunk.span.bytes)
+          reactor.send(connection, copying: chunk)
           return Progress(consumed: bytes.byteCount)
         }
         return (try reactor.listen(on: .loopback(), endpoint: recorder).address, recorder)
@@ -41,7 +41,7 @@ extension TransportTests {
         var produced = 0
         func produce(_ connection: ConnectionID) {
           while produced < total, reactor.queuedBytes(connection) <= 1 << 20 {
-            unsafe reactor.send(connection, copying: chunk.span.bytes)
+            reactor.send(connection, copying: chunk)
             produced += chunk.count
           }
           let queued = reactor.queuedBytes(connection)
@@ -78,7 +78,7 @@ extension TransportTests {
               let bytes = try? Bytes(copying: piece, in: reactor.pool)
               reactor.send(connection, bytes!)
             case 1:
-              unsafe reactor.send(connection, copying: piece.span.bytes)
+              reactor.send(connection, copying: piece)
             default:
               reactor.write(connection, atMost: piece.count + 100) { output in
                 for byte in piece { output.append(byte) }
@@ -103,7 +103,7 @@ extension TransportTests {
         let recorder = Recorder()
         recorder.onOpened = { connection in
           for _ in 0..<1000 {
-            unsafe reactor.send(connection, copying: ([1, 2, 3] as [UInt8]).span.bytes)
+            reactor.send(connection, copying: [1, 2, 3])
           }
         }
         return try reactor.listen(on: .loopback(), endpoint: recorder).address
@@ -123,7 +123,7 @@ extension TransportTests {
         init(_ reactor: Reactor) { self.reactor = reactor }
         func turnEnding() {
           for connection in waiting {
-            unsafe reactor.send(connection, copying: ([9] as [UInt8]).span.bytes)
+            reactor.send(connection, copying: [9])
           }
           waiting = []
         }

@@ -269,9 +269,11 @@ private final class Kept: @unchecked Sendable {
 /// Answers each line with itself, as a handler.
 struct LineEcho: ConnectionHandler {
   mutating func received(_ bytes: RawSpan, _ io: inout ConnectionIO) -> Progress {
-    let array = bytes.array
-    guard let end = array.lastIndex(of: UInt8(ascii: "\n")) else { return Progress(consumed: 0) }
-    io.send(copying: bytes.extracting(0..<end + 1))
-    return Progress(consumed: end + 1)
+    var consumed = 0
+    while let end = bytes.firstOffset(of: UInt8(ascii: "\n"), from: consumed) {
+      io.send(copying: bytes.extracting(consumed..<end + 1))
+      consumed = end + 1
+    }
+    return Progress(consumed: consumed)
   }
 }

@@ -216,7 +216,8 @@ void cyc_send_slice(cyc_reactor *reactor, uint64_t id, cyc_slice slice);
 void cyc_send_copy(cyc_reactor *reactor, uint64_t id, const void *bytes, size_t length);
 
 /// Room for `length` contiguous bytes at the end of the queue; NULL when the connection is gone or
-/// memory is short (which closes it). cyc_send_commit queues the first `used` of them.
+/// memory is short (which closes it). cyc_send_commit queues the first `used` of them, and nothing
+/// else may be queued on the connection in between.
 uint8_t *cyc_send_reserve(cyc_reactor *reactor, uint64_t id, size_t length);
 void cyc_send_commit(cyc_reactor *reactor, uint64_t id, size_t used);
 

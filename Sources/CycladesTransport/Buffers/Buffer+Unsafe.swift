@@ -42,6 +42,9 @@ internal import CCycladesBuffer
     byteCount += bytes.byteCount
   }
 
+  /// Appends an array's bytes, which must fit.
+  public mutating func append(_ bytes: [UInt8]) { unsafe append(bytes.span.bytes) }
+
   /// Appends an integer's bytes, least significant first; they must fit.
   public mutating func append<T: FixedWidthInteger & BitwiseCopyable>(littleEndian value: T) {
     let size = MemoryLayout<T>.size

@@ -12,7 +12,7 @@ public protocol ConnectionHandler: ~Copyable {
   /// One frame of a framed connection.
   mutating func received(frame: Bytes, _ io: inout ConnectionIO)
 
-  /// The peer has finished sending; all its input has been shown.
+  /// The peer has finished sending; what was left unconsumed will never be completed.
   mutating func inputEnded(_ io: inout ConnectionIO) -> InputEnd
 
   /// A send queue that was above the high watermark fell to the low one.
@@ -66,7 +66,13 @@ public struct ConnectionIO {
   /// Queues a copy of bytes.
   public func send(copying bytes: RawSpan) { reactor.send(connection, copying: bytes) }
 
-  /// Queues what `body` writes in place, at most `limit` bytes.
+  /// Queues a copy of an array's bytes.
+  public func send(copying bytes: [UInt8]) { reactor.send(connection, copying: bytes) }
+
+  /// Queues a copy of a string's UTF-8.
+  public func send(copying text: String) { reactor.send(connection, copying: text) }
+
+  /// Queues what `body` writes in place, at most `limit` bytes; see `Reactor.write`.
   public func write(atMost limit: Int, _ body: (inout OutputRawSpan) -> Void) {
     reactor.write(connection, atMost: limit, body)
   }

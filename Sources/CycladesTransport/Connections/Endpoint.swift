@@ -70,7 +70,9 @@ public protocol Endpoint: AnyObject {
   /// One frame of a framed connection.
   func received(_ connection: ConnectionID, frame: Bytes)
 
-  /// The peer has finished sending (half-close); all its input has been shown.
+  /// The peer has finished sending (half-close).
+  ///
+  /// All its input has been shown, but for bytes left behind that do not make up what was needed.
   func inputEnded(_ connection: ConnectionID) -> InputEnd
 
   /// A send queue that was above the high watermark fell to the low one.

@@ -35,7 +35,8 @@
 
   /// Lets the connection's handler work; nil when it has none (never opened, or closed).
   ///
-  /// For answers that come later than the call that asked for them.
+  /// For answers that come later than the call that asked for them; not from inside a call to the
+  /// same handler.
   public func withHandler<R>(
     of connection: ConnectionID, _ body: (inout Handler, inout ConnectionIO) -> R
   ) -> R? {

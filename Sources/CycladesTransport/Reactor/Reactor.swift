@@ -10,7 +10,8 @@ public import Logging
 /// re-entrantly.
 ///
 /// A reactor belongs to one thread: the one that calls `run`. `ReactorThread` makes both. From other
-/// threads use `mailbox`.
+/// threads use `mailbox`. It keeps endpoints, observers and timers alive until `run` returns, so they
+/// may hold it in turn.
 public final class Reactor {
   /// The memory that everything on this reactor shares.
   public let pool: BufferPool
@@ -207,8 +208,20 @@ public final class Reactor {
     core.send(connection, copying: bytes)
   }
 
-  /// Queues what `body` writes in place, at most `limit` bytes; not called when the connection is
-  /// gone.
+  /// Queues a copy of an array's bytes.
+  public func send(_ connection: ConnectionID, copying bytes: [UInt8]) {
+    core.send(connection, copying: bytes)
+  }
+
+  /// Queues a copy of a string's UTF-8.
+  public func send(_ connection: ConnectionID, copying text: String) {
+    core.send(connection, copying: text)
+  }
+
+  /// Queues what `body` writes in place, at most `limit` bytes.
+  ///
+  /// `body` must not queue anything on the connection itself. It is not called when the connection
+  /// is gone.
   public func write(
     _ connection: ConnectionID, atMost limit: Int, _ body: (inout OutputRawSpan) -> Void
   ) {

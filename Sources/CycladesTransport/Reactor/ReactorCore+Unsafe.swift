@@ -126,6 +126,18 @@ internal import CCycladesReactor
     }
   }
 
+  func send(_ connection: ConnectionID, copying bytes: [UInt8]) {
+    unsafe send(connection, copying: bytes.span.bytes)
+  }
+
+  func send(_ connection: ConnectionID, copying text: String) {
+    var text = text
+    text.withUTF8 { utf8 in
+      guard let start = utf8.baseAddress else { return }
+      unsafe cyc_send_copy(raw, connection.rawValue, start, utf8.count)
+    }
+  }
+
   func write(_ connection: ConnectionID, atMost limit: Int, _ body: (inout OutputRawSpan) -> Void) {
     unsafe writeUnsafe(connection, atMost: limit) { unsafe writeRawSpan($0, limit, body) }
   }
