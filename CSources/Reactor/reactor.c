@@ -181,8 +181,9 @@ static bool serve(cyc_reactor *r) {
     }
   }
   r->dirty_count -= done;
+  if (r->dirty_count == 0) return true;
   memmove(r->dirty, r->dirty + done, r->dirty_count * sizeof *r->dirty);
-  return r->dirty_count == 0;
+  return false;
 }
 
 int cyc_reactor_turn(cyc_reactor *r, bool park, const cyc_event **events) {

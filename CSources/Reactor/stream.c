@@ -103,8 +103,8 @@ static void drop_input(cyc_connection *c) {
   c->input_start = c->input_end = 0;
 }
 
-// How large a block to take for `total` bytes: a small one while they fit, then what is needed and a
-// receive's worth of what may follow, or, when that is not known, twice as much.
+// How large a block to take for `total` bytes: a small one while they fit, then what is needed and
+// a receive's worth of what may follow, or, when that is not known, twice as much.
 static size_t room_for(const cyc_reactor *r, const cyc_connection *c, size_t total) {
   size_t target = c->needs > total ? c->needs : total;
   if (target <= CYC_BLOCK_SMALL) return CYC_BLOCK_SMALL;
@@ -164,35 +164,31 @@ static bool gather(cyc_reactor *r, cyc_connection *c, const uint8_t *bytes, uint
 
 // ------------------------------------------------------------------------------------- showing
 
-static bool show(cyc_reactor *r, cyc_slice slice, bool is_direct, const uint8_t **bytes,
-                 uint32_t *length) {
+static const uint8_t *show(cyc_reactor *r, cyc_slice slice, bool is_direct, uint32_t *length) {
   r->current = slice;
   r->current_is_direct = is_direct;
-  *bytes = slice.block->bytes + slice.offset;
   *length = slice.length;
-  return true;
+  return slice.block->bytes + slice.offset;
 }
 
-bool cyc_stream_begin(cyc_reactor *r, const cyc_event *event, const uint8_t **bytes,
-                      uint32_t *length) {
+const uint8_t *cyc_stream_begin(cyc_reactor *r, const cyc_event *event, uint32_t *length) {
   assert(!r->current.block);
   cyc_connection *c = cyc_find_open(r, event->id);
   if (!c) {
     if (event->block) cyc_driver_reclaim(r, event->block);
-    return false;
+    return NULL;
   }
   if (event->block) {
     if (!c->input && !c->paused && event->length >= c->needs) {
-      cyc_slice slice = {event->block, event->offset, event->length};
-      return show(r, slice, true, bytes, length);
+      return show(r, (cyc_slice){event->block, event->offset, event->length}, true, length);
     }
     bool gathered = gather(r, c, event->block->bytes + event->offset, event->length);
     cyc_driver_reclaim(r, event->block);
-    if (!gathered) return false;
+    if (!gathered) return NULL;
   }
   uint32_t have = unconsumed(c);
-  if (c->paused || have == 0 || have < c->needs) return false;
-  return show(r, (cyc_slice){c->input, c->input_start, have}, false, bytes, length);
+  if (c->paused || have == 0 || have < c->needs) return NULL;
+  return show(r, (cyc_slice){c->input, c->input_start, have}, false, length);
 }
 
 void cyc_stream_end(cyc_reactor *r, const cyc_event *event, uint32_t consumed, uint32_t needs) {

@@ -3,10 +3,11 @@
 //   | header 64 | record | record | ... | 16 to 23 zero bytes |
 //                 record = varint key length, varint value length (absent when fixed), key, value
 //
-// Everything between workers is a frame, and a frame is never used before its checksum is verified.
-// The checksum covers the header and, through its hash, the payload, so that neither can be taken for
-// another's; the payload's own hash comes out on the way and tells whether a repeated task wrote
-// the same bytes. The zero bytes let readers load 16 bytes at any key and keep frames a multiple of 8.
+// Everything between workers is a frame, and a frame is never used before its checksum is
+// verified. The checksum covers the header and, through its hash, the payload, so that neither can
+// be taken for another's; the payload's own hash comes out on the way and tells whether a repeated
+// task wrote the same bytes. The zero bytes let readers load 16 bytes at any key and keep frames a
+// multiple of 8.
 //
 // There is a checksum but no hash per record: hashing a key again costs less than sending 8 bytes.
 #include <assert.h>

@@ -1,10 +1,11 @@
-// The log: keeps every pair, for jobs that see all values of a key and for combiners that do not pay.
+// The log: keeps every pair, for jobs that see all values of a key and for combiners that do not
+// pay.
 //
-//   records  | varint key length | varint value length, unless fixed | key | value |   back to back
-//   refs     | key prefix 8 | partition << 48 | offset of the record 8 |               one per record
+//   records  | varint key length | varint value length, unless fixed | key | value |
+//   refs     | key prefix 8 | partition << 48 | offset of the record 8 |   one per record
 //
-// A record is encoded once, as it arrives, and copied as it is when blocks are written. Offsets only
-// grow, so equal keys keep their order of arrival through every sort.
+// A record is encoded once, as it arrives, and copied as it is when blocks are written. Offsets
+// only grow, so equal keys keep their order of arrival through every sort.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>

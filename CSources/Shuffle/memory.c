@@ -10,8 +10,8 @@
 // copy, and pointers into a region stay good.
 //
 // Huge pages are asked for from the first byte: they are populated faster and save a table most of
-// its TLB misses, for 2 MiB at least per region. Small pages for the first 4 MiB, so that a small job
-// stays small, cost a word count 10 %: the hottest entries lie there.
+// its TLB misses, for 2 MiB at least per region. Small pages for the first 4 MiB, so that a small
+// job stays small, cost a word count 10 %: the hottest entries lie there.
 #include <assert.h>
 #include <errno.h>
 #include <sys/mman.h>

@@ -8,9 +8,9 @@
 //        /    \   /    \       .
 //       r0    r1 r2    r3      leaves are the runs' next records
 //
-// A run is a list of blocks. The comparison looks at 8-byte prefixes, then at the keys, then at the run's
-// number, so equal keys come out in order of run and, inside a run, of place: the order of the values
-// of a key depends on the input alone.
+// A run is a list of blocks. The comparison looks at 8-byte prefixes, then at the keys, then at
+// the run's number, so equal keys come out in order of run and, inside a run, of place: the order
+// of the values of a key depends on the input alone.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>

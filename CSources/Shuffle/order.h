@@ -23,7 +23,10 @@ static inline uint32_t partition_of(uint32_t tag, uint32_t partitions) {
 
 // Unsigned LEB128, at most five bytes for 32 bits.
 static inline size_t varint_size(uint32_t value) {
-  return value < 1u << 7 ? 1 : value < 1u << 14 ? 2 : value < 1u << 21 ? 3 : value < 1u << 28 ? 4 : 5;
+  if (value < 1u << 7) return 1;
+  if (value < 1u << 14) return 2;
+  if (value < 1u << 21) return 3;
+  return value < 1u << 28 ? 4 : 5;
 }
 
 static inline uint8_t *varint_write(uint8_t *out, uint32_t value) {

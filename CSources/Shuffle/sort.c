@@ -1,11 +1,12 @@
 // Sorting refs by key: radix passes over 8-byte digits, comparisons for the rest.
 //
-// A ref carries the first 8 bytes of its key as a big-endian number, so most comparisons of real keys
-// never touch the key. More than 128 refs are dealt out by the bytes of that number, least
-// significant first, skipping bytes that are equal in all. Runs of equal numbers then fetch the next 8 bytes of
-// their keys and start again; a run of keys that end inside the digit is ordered by length, since
-// zero padding made "a" and "a\0" look alike. Small runs, and runs that are equal for 256 bytes and
-// more (hostile or very long keys), go to a merge sort with memcmp. Every step is stable.
+// A ref carries the first 8 bytes of its key as a big-endian number, so most comparisons of real
+// keys never touch the key. More than 128 refs are dealt out by the bytes of that number, least
+// significant first, skipping bytes that are equal in all. Runs of equal numbers then fetch the
+// next 8 bytes of their keys and start again; a run of keys that end inside the digit is ordered
+// by length, since zero padding made "a" and "a\0" look alike. Small runs, and runs that are equal
+// for 256 bytes and more (hostile or very long keys), go to a merge sort with memcmp. Every step
+// is stable.
 #include <assert.h>
 
 #include "order.h"
@@ -88,8 +89,8 @@ static void radix_sort(cyc_shuffle_ref *refs, cyc_shuffle_ref *scratch, size_t c
   if (from != refs) memcpy(refs, from, count * sizeof *refs);
 }
 
-// The refs have equal digits at o->depth. Puts keys that end inside the digit first, by length; gives
-// the others their next digit and returns how many there are. They are the last ones.
+// The refs have equal digits at o->depth. Puts keys that end inside the digit first, by length;
+// gives the others their next digit and returns how many there are. They are the last ones.
 static size_t next_digits(
   const order *o, cyc_shuffle_ref *refs, cyc_shuffle_ref *scratch, size_t count) {
   size_t places[9] = {0};

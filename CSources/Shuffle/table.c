@@ -17,9 +17,9 @@
 // is written, depends on the input alone, never on a capacity left over from an earlier task.
 //
 // A batch runs in three passes - hash and prefetch buckets, find candidates and prefetch entries,
-// verify or add in order - so that the misses of 64 keys overlap. A bucket's eight tags are compared
-// at once. Dropped: hashing a batch by length class, to spare XXH3's branches on length: what it
-// won in prediction it lost in shuffling indices (5.0 against 4.8 ns a word of English).
+// verify or add in order - so that the misses of 64 keys overlap. A bucket's eight tags are
+// compared at once. Dropped: hashing a batch by length class, to spare XXH3's branches on length:
+// what it won in prediction it lost in shuffling indices (5.0 against 4.8 ns a word of English).
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -159,7 +159,8 @@ size_t cyc_shuffle_table_bytes(const cyc_shuffle_table *table) {
 }
 
 // Names a new entry in the first free slot from its home on. It must not be there yet.
-static inline void link_entry(bucket *index, uint32_t mask, uint32_t at, uint32_t tag, size_t number) {
+static inline void link_entry(
+  bucket *index, uint32_t mask, uint32_t at, uint32_t tag, size_t number) {
   uint32_t free = equal_tags(index[at].tags, 0);
   while (free == 0) free = equal_tags(index[at = (at + 1) & mask].tags, 0);
   int slot = __builtin_ctz(free);
@@ -191,7 +192,8 @@ static int reserve_batch(cyc_shuffle_table *table, const uint32_t *lengths, uint
   int error = cyc_shuffle_region_ensure(&table->index, buckets * sizeof(bucket));
   if (error == 0) error = cyc_shuffle_region_ensure(&table->entries, (entries + 1) * table->stride);
   if (error == 0 && long_keys > 0) {
-    error = cyc_shuffle_region_ensure(&table->keys, table->key_bytes + long_keys + CYC_SHUFFLE_SLACK);
+    size_t keys = table->key_bytes + long_keys + CYC_SHUFFLE_SLACK;
+    error = cyc_shuffle_region_ensure(&table->keys, keys);
   }
   if (error == 0 && buckets > table->buckets) error = grow_index(table, (uint32_t)buckets);
   return error;

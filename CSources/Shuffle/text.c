@@ -1,7 +1,7 @@
 // Scanning text: words, lines, substrings.
 //
-// Words and lines share one idea. 64 bytes become a 64-bit mask of separators; a word starts where a
-// separator is followed by content and ends where content is followed by a separator, so
+// Words and lines share one idea. 64 bytes become a 64-bit mask of separators; a word starts where
+// a separator is followed by content and ends where content is followed by a separator, so
 //
 //   text        t w o     w o r d s .     e n d
 //   content     1 1 1 0 0 1 1 1 1 1 1 0 0 1 1 1

@@ -2,7 +2,7 @@ import Testing
 
 @testable import CycladesMapReduce
 
-@Suite("Coordinator", .timeLimit(.minutes(2)))
+@Suite("Coordinator", .timeLimit(.minutes(5)))
 struct CoordinatorTests {
   @Test("every job ends complete whatever dies, freezes or is repeated", arguments: 0..<50)
   func simulation(block: Int) {
@@ -19,7 +19,9 @@ struct CoordinatorTests {
         return
       }
       guard steps != nil, case .complete? = cluster.outcome else {
-        if case .fail(let error)? = cluster.outcome, error.message.contains("died of it") { continue }
+        if case .fail(let error)? = cluster.outcome, error.message.contains("died of it") {
+          continue
+        }
         Issue.record("seed \(seed): \(String(describing: cluster.outcome))")
         return
       }
@@ -94,7 +96,8 @@ struct CoordinatorTests {
     #expect(table.has { if case .complete = $0 { true } else { false } })
   }
 
-  @Test("a silent worker is not lost: its tasks are given to others and its late result still counts")
+  @Test(
+    "a silent worker is not lost: its tasks are given to others and its late result still counts")
   func suspicion() {
     var table = Table(maps: 2, partitions: 1)
     table.step(.tick(50))
@@ -104,7 +107,9 @@ struct CoordinatorTests {
     table.step(.mapDone(table.a, map: 0, attempt: 0, MapReport()))
     #expect(table.coordinator.mapsDone == 2)
     #expect(
-      table.has { if case .abandon(table.b, Attempt(task: .map(0), number: 1)) = $0 { true } else { false } }
+      table.has {
+        if case .abandon(table.b, Attempt(task: .map(0), number: 1)) = $0 { true } else { false }
+      }
     )
     #expect(table.coordinator.summary.workersLost == 0)
   }

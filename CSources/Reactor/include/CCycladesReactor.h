@@ -189,11 +189,10 @@ void cyc_connection_resume(cyc_reactor *reactor, uint64_t id);
 
 // -------------------------------------------------------------------------------------- input
 
-/// Opens the input of a READABLE event: contiguous bytes from the first unconsumed one. False when
-/// there is nothing to offer (closed, paused, or fewer bytes than were asked for). After true,
+/// Opens the input of a READABLE event: contiguous bytes from the first unconsumed one. NULL when
+/// there is nothing to offer (closed, paused, or fewer bytes than were asked for); otherwise
 /// stream_end must follow before any other event is looked at.
-bool cyc_stream_begin(cyc_reactor *reactor, const cyc_event *event, const uint8_t **bytes,
-                      uint32_t *length);
+const uint8_t *cyc_stream_begin(cyc_reactor *reactor, const cyc_event *event, uint32_t *length);
 
 /// Ends it: `consumed` bytes are done with; nothing is offered again before `needs` unconsumed
 /// bytes are there (0: any more). A `needs` above the input limit closes the connection.

@@ -1,5 +1,5 @@
-// CCycladesShuffle: the bytes of MapReduce. Scan text, combine by key, arrange by partition and key,
-// write blocks, merge them. No I/O, no threads, no global state; every decision is Swift's.
+// CCycladesShuffle: the bytes of MapReduce. Scan text, combine by key, arrange by partition and
+// key, write blocks, merge them. No I/O, no threads, no global state; every decision is Swift's.
 //
 //   text ──words/lines/find──> keys ──┬─ table (combining) ─┐
 //                                     └─ log (all values)  ─┴─ arrange ──write──> blocks
@@ -9,8 +9,8 @@
 // Contracts that hold everywhere:
 //  - A key handed in has 16 readable bytes at its address, whatever its length. Text windows,
 //    staging areas and blocks end in 16 spare bytes for that reason.
-//  - Every key is hashed once per side with XXH3-64 and only the upper 32 bits, the *tag*, are kept:
-//    partition = tag * partitions >> 32 (upper bits of the tag), home slot = upper bits of
+//  - Every key is hashed once per side with XXH3-64 and only the upper 32 bits, the *tag*, are
+//    kept: partition = tag * partitions >> 32 (upper bits of the tag), home slot = upper bits of
 //    tag * odd constant (so that a fixed partition does not crowd the table), tag = the compare.
 //  - Memory is address space reserved once, populated in growing steps ahead of use, and kept when
 //    its owner is reset: the hot path takes no page faults after the first task.

@@ -51,11 +51,8 @@ public enum MapReduce {
     let reactor = try Reactor(configuration, logger: logger)
     return try withoutActuallyEscaping(progress) { progress in
       let host = try CoordinatorHost(
-        job, folder: folder, launch: launch, on: reactor, report: progress)
-      let mailbox = reactor.mailbox
-      cancellation.whenCancelled {
-        _ = mailbox.post { reactor in reactor.stop() }
-      }
+        job, folder: folder, launch: launch, cancellation: cancellation, on: reactor,
+        report: progress)
       var summary = try host.run()
       try folder.complete(
         job: job.setup.name, arguments: job.setup.arguments, parts: host.parts)

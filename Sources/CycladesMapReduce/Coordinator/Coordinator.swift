@@ -157,7 +157,8 @@ struct Coordinator {
     if let first = maps[map].report {
       guard first.digest == report.digest else {
         let error = MapReduceError(
-          .job, "\(describe(.map(map))): two attempts gave different pairs; map must depend on "
+          .job,
+          "\(describe(.map(map))): two attempts gave different pairs; map must depend on "
             + "its record and arguments alone")
         return end(.fail(error), &effects)
       }
@@ -179,7 +180,9 @@ struct Coordinator {
     maps[map].copies.append(source)
     abandonOthers(.map(map), &effects)
     for worker in workers {
-      guard let running = worker.running, case .reduce(let partition) = running.task else { continue }
+      guard let running = worker.running, case .reduce(let partition) = running.task else {
+        continue
+      }
       effects.append(
         .moved(worker.id, partition: partition, attempt: running.number, map: map, source))
     }

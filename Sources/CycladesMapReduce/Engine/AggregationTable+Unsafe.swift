@@ -74,7 +74,8 @@ internal import CCycladesShuffle
 }
 
 extension AggregationTable: RecordSource {
-  func write(_ range: Range<Int>, to out: UnsafeMutableRawPointer, capacity: Int) -> WrittenRecords {
+  func write(_ range: Range<Int>, to out: UnsafeMutableRawPointer, capacity: Int) -> WrittenRecords
+  {
     var used = 0
     let count = unsafe cyc_shuffle_table_write(
       raw, UInt64(range.lowerBound), UInt64(range.upperBound),

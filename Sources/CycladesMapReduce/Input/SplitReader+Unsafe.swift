@@ -90,10 +90,10 @@ import Glibc
         to = 0
       }
       if !skipping, to > from {
-        if base + to == segment.fileByteCount { return to }
         if base + to >= segmentEnd {
           // The last record is the one that holds the segment's last byte.
           if let end = recordEnd(after: max(from, segmentEnd - 1 - base)) { return end }
+          if base + to == segment.fileByteCount { return to }
         } else if let end = lastRecordEnd() {
           return end
         }

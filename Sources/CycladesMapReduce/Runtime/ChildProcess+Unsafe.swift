@@ -85,17 +85,19 @@ struct ChildProcess {
     cyc_process_follow(Int32(parent)) == 0
   }
 
-  /// A digest of the running executable.
-  static func buildDigest() throws -> UInt64 {
-    let file = unsafe open("/proc/self/exe", O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { throw Files.failed(.worker, "read", "/proc/self/exe") }
+  /// A digest of an executable.
+  static func buildDigest(of program: String) throws -> UInt64 {
+    let file = unsafe open(program, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { throw Files.failed(.worker, "start a worker from", program) }
     defer { close(file) }
     var info = stat()
-    guard unsafe fstat(file, &info) == 0 else { throw Files.failed(.worker, "read", "/proc/self/exe") }
+    guard unsafe fstat(file, &info) == 0, info.st_size > 0 else {
+      throw Files.failed(.worker, "start a worker from", program)
+    }
     let count = Int(info.st_size)
     let bytes = unsafe mmap(nil, count, PROT_READ, MAP_PRIVATE, file, 0)
     guard let bytes = unsafe bytes, unsafe bytes != MAP_FAILED else {
-      throw Files.failed(.worker, "map", "/proc/self/exe")
+      throw Files.failed(.worker, "start a worker from", program)
     }
     defer { unsafe munmap(bytes, count) }
     return unsafe hash(UnsafeRawBufferPointer(start: bytes, count: count))

@@ -8,6 +8,7 @@ final class CoordinatorHost: Endpoint {
   private let job: PlannedJob
   private let folder: OutputFolder
   private let launch: WorkerLaunch
+  private let cancellation: JobCancellation
   private let report: (JobProgress) -> Void
   private let token = UInt64.random(in: 1...UInt64.max)
   private let build: UInt64
@@ -40,15 +41,16 @@ final class CoordinatorHost: Endpoint {
   private static let joinTime = Duration.seconds(30)
 
   init(
-    _ job: PlannedJob, folder: OutputFolder, launch: WorkerLaunch, on reactor: Reactor,
-    report: @escaping (JobProgress) -> Void
+    _ job: PlannedJob, folder: OutputFolder, launch: WorkerLaunch,
+    cancellation: JobCancellation, on reactor: Reactor, report: @escaping (JobProgress) -> Void
   ) throws {
     self.job = job
     self.folder = folder
     self.launch = launch
+    self.cancellation = cancellation
     self.reactor = reactor
     self.report = report
-    build = try ChildProcess.buildDigest()
+    build = try ChildProcess.buildDigest(of: launch.program)
     disturbances = job.configuration.disturbances
     let splits = job.plan.splits
     machine = Coordinator(
@@ -71,12 +73,11 @@ final class CoordinatorHost: Endpoint {
     for _ in 0..<job.configuration.workers { try startWorker() }
     tick()
     try reactor.run()
-    guard let result else { throw JobCancellation.error }
+    guard let result else {
+      throw MapReduceError(.worker, "the coordinator's reactor stopped before the job was done")
+    }
     return try result.get()
   }
-
-  /// Ends the job.
-  func stop(_ error: MapReduceError) { step(.stopped(error)) }
 
   // MARK: The machine
 
@@ -200,6 +201,7 @@ final class CoordinatorHost: Endpoint {
 
   private func tick() {
     guard result == nil else { return }
+    if cancellation.isCancelled { return step(.stopped(JobCancellation.error)) }
     let now = Instant.current()
     step(.tick(now.nanoseconds / 1_000_000))
     for (identifier, child) in children where !child.hasJoined {
@@ -247,7 +249,8 @@ final class CoordinatorHost: Endpoint {
     guard hello.build == build else {
       var frame = Frame(.refused, job: job.id)
       let error = MapReduceError(
-        .worker, "this worker is another build of the program than its coordinator; "
+        .worker,
+        "a worker runs another build than '\(launch.program)' was when the job began; "
           + "start the job again")
       frame.payload = error.payload
       reactor.send(connection, frame)

@@ -31,7 +31,8 @@ public enum MapReduceWorker {
     configuration.receiveBlocks = 16
     let reactor = try Reactor(configuration, logger: logger)
     let host = WorkerHost(
-      on: reactor, jobs: jobs, bond: bond, build: try ChildProcess.buildDigest())
+      on: reactor, jobs: jobs, bond: bond, build: try ChildProcess.buildDigest(of: "/proc/self/exe")
+    )
     try host.start()
     try reactor.run()
     if let failure = host.failure { throw failure }

@@ -104,7 +104,8 @@ final class WorkerHost: Endpoint {
     let code = try jobs.code(welcome.setup.name)
     guard code.version == welcome.setup.version else {
       throw MapReduceError(
-        .worker, "job '\(code.name)' is version \(code.version) here and "
+        .worker,
+        "job '\(code.name)' is version \(code.version) here and "
           + "\(welcome.setup.version) at the coordinator")
     }
     session = Session(

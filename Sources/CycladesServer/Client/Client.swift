@@ -170,7 +170,7 @@ final class Client {
     switch replies.expectation(of: ticket.sequence) {
     case .nothing: preconditionFailure("a command is completed once")
     case .one(let duty):
-      order.ended(duty)
+      ended(duty)
       if case .done = outcome {
         fulfil(ticket.sequence, reply)
       } else {
@@ -179,13 +179,24 @@ final class Client {
         fulfil(ticket.sequence, refusal.rawSpan)
       }
     case .parts(let gather):
-      order.ended(gather.parts[ticket.part].duty)
+      ended(gather.parts[ticket.part].duty)
       guard gather.receive(part: ticket.part, outcome, reply) else { break }
+      node.statistics.note(gather.outcome)
       let whole = node.compose { gather.finish(into: &$0) }
       fulfil(ticket.sequence, whole.rawSpan)
     }
     resumeIfPossible()
     closeIfDone()
+  }
+
+  private func began(_ duty: ReplyQueue.Duty) {
+    order.began(duty)
+    window.began(duty)
+  }
+
+  private func ended(_ duty: ReplyQueue.Duty) {
+    order.ended(duty)
+    window.ended(duty)
   }
 
   private func fulfil(_ sequence: UInt64, _ reply: RawSpan) {
@@ -216,7 +227,9 @@ final class Client {
   }
 
   private func closeIfDone() {
-    if isDone { node.reactor.close(connection, flush: true) }
+    guard isDone else { return }
+    // A flushing close waits for the client to close as well; without need when it has all it is owed.
+    node.reactor.close(connection, flush: node.reactor.queuedBytes(connection) > 0)
   }
 }
 
@@ -273,20 +286,11 @@ extension Client {
       pauseReading(.reads(group: group))
       return false
     }
-    let duty = ReplyQueue.Duty(group: group, isWrite: passage == .write)
+    let duty = ReplyQueue.Duty(
+      group: group, isWrite: passage == .write, byteCount: PackedCommand.byteCount(arguments))
     let context = Ticket(sequence: replies.expect(duty)).context(of: connection)
-    order.began(duty)
-    let version = session.version
-    let byteCount = PackedCommand.byteCount(arguments)
-    if duty.isWrite {
-      unsafe node.host.write(group, context, byteCount: byteCount) {
-        unsafe PackedCommand.encode(command, arguments, version, into: $0)
-      }
-    } else {
-      unsafe node.host.read(group, context, byteCount: byteCount) {
-        unsafe PackedCommand.encode(command, arguments, version, into: $0)
-      }
-    }
+    began(duty)
+    node.host.submit(command, arguments, session.version, duty, context)
     return true
   }
 
@@ -327,14 +331,18 @@ extension Client {
     packed: (Int) -> [UInt8]
   ) -> Bool {
     var parts: [Gather.Part] = []
+    var commands: [[UInt8]] = []
     for (group, keys) in shares {
       let passage = order.passage(for: group, isReadOnly: command.isReadOnly)
       guard passage != .hold else {
         pauseReading(.reads(group: group))
         return false
       }
-      let duty = ReplyQueue.Duty(group: group, isWrite: passage == .write)
+      let command = packed(parts.count)
+      let duty = ReplyQueue.Duty(
+        group: group, isWrite: passage == .write, byteCount: command.count)
       parts.append(Gather.Part(duty: duty, keys: keys))
+      commands.append(command)
     }
     guard !parts.isEmpty else {
       answer { join.finish(into: &$0) }
@@ -342,9 +350,9 @@ extension Client {
     }
     let sequence = replies.expect(Gather(join, parts: parts))
     for (index, part) in parts.enumerated() {
-      order.began(part.duty)
+      began(part.duty)
       let context = Ticket(sequence: sequence, part: index).context(of: connection)
-      let bytes = packed(index)
+      let bytes = commands[index]
       if part.duty.isWrite {
         node.host.write(part.duty.group, context, bytes.rawSpan)
       } else {

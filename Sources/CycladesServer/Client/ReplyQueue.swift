@@ -21,6 +21,8 @@ struct ReplyQueue {
     var group: UInt32
     /// True when the command went through the log.
     var isWrite: Bool
+    /// The size of what was sent to the group.
+    var byteCount: Int
   }
 
   /// What becomes of a cell when a reply for it arrives.

@@ -5,6 +5,9 @@
 /// deep. A new connection is charged a cautious 16 KiB, which its first small replies bring down.
 /// The window reopens at half, so that reading does not stutter.
 ///
+/// Large requests are bounded by their own size: however small their replies, what waits for the
+/// shards is memory too.
+///
 /// What was answered but not sent yet is the transport's to count: a connection above its send
 /// watermark starts nothing, and `drained` says when to look again.
 struct ReplyWindow {
@@ -13,6 +16,8 @@ struct ReplyWindow {
     var countMax = 1024
     /// Bytes of replies, expected and parked together.
     var bytesMax = 1 << 20
+    /// Bytes of commands in flight.
+    var requestBytesMax = 4 << 20
     /// Bytes in the send queue; the transport's high watermark, so that `drained` follows.
     var queuedMax = 1 << 20
   }
@@ -26,10 +31,17 @@ struct ReplyWindow {
 
   private let limits: Limits
   private var charge = 16 << 10
+  private var requestBytes = 0
 
   init(_ limits: Limits) {
     self.limits = limits
   }
+
+  /// Notes what was sent to a group.
+  mutating func began(_ duty: ReplyQueue.Duty) { requestBytes += duty.byteCount }
+
+  /// Notes that a group answered.
+  mutating func ended(_ duty: ReplyQueue.Duty) { requestBytes -= duty.byteCount }
 
   /// Learns the size of a reply: growth counts at once, shrinkage by an eighth at a time.
   mutating func answered(_ byteCount: Int) {
@@ -37,14 +49,16 @@ struct ReplyWindow {
   }
 
   /// Tells whether one more command may start. With nothing owed and queued one always may.
-  func isOpen(_ load: Load) -> Bool { allows(load, limits.countMax, limits.bytesMax) }
+  func isOpen(_ load: Load) -> Bool { allows(load, share: 1) }
 
   /// Tells whether a connection that stopped may go on.
-  func mayReopen(_ load: Load) -> Bool { allows(load, limits.countMax / 2, limits.bytesMax / 2) }
+  func mayReopen(_ load: Load) -> Bool { allows(load, share: 2) }
 
-  private func allows(_ load: Load, _ count: Int, _ bytes: Int) -> Bool {
+  /// Whether the load is below a half, a third, ... of the limits.
+  private func allows(_ load: Load, share: Int) -> Bool {
     guard load.queuedBytes < limits.queuedMax else { return false }
-    return load.owed == 0
-      || (load.owed < count && load.owed * charge + load.parkedBytes < bytes)
+    guard load.owed > 0 else { return true }
+    return load.owed < limits.countMax / share && requestBytes < limits.requestBytesMax / share
+      && load.owed * charge + load.parkedBytes < limits.bytesMax / share
   }
 }

@@ -1,6 +1,5 @@
 import CycladesReplication
 import CycladesStore
-import Glibc
 
 extension ServerCommands {
   static func ping(
@@ -111,11 +110,11 @@ extension ServerCommands {
   static func time(
     _ client: Client, _ arguments: borrowing Arguments, _ reply: inout Reply
   ) throws(Misuse) {
-    var now = timespec()
-    unsafe clock_gettime(CLOCK_REALTIME, &now)
+    let (seconds, microseconds) = microsecondsSinceEpoch().quotientAndRemainder(
+      dividingBy: 1_000_000)
     reply.appendArray(2)
-    reply.appendBulk(String(now.tv_sec))
-    reply.appendBulk(String(now.tv_nsec / 1000))
+    reply.appendBulk(String(seconds))
+    reply.appendBulk(String(microseconds))
   }
 
   /// WAIT answers how many nodes hold every acknowledged write durably: a majority, always, since no

@@ -41,6 +41,9 @@ final class Gather {
     return outstanding == 0
   }
 
+  /// What became of the whole command, once every part is in.
+  var outcome: Outcome { failure ?? .done }
+
   /// Appends the one reply to the whole command, once every part is in.
   func finish(into reply: inout Reply) {
     precondition(outstanding == 0, "a gather ends with its last part")

@@ -23,7 +23,7 @@ extension StatusReport {
       ) { reactor in
         let request = StatusRequest(reactor, address) { result in answer.withLock { $0 = result } }
         _ = reactor.connect(to: address, timeout: timeout, endpoint: request)
-        reactor.schedule(after: timeout) { reactor.stop() }
+        reactor.schedule(after: timeout) { request.giveUp() }
       }
       await thread.finished()
       if let failure = thread.failure { throw failure }
@@ -61,6 +61,9 @@ private final class StatusRequest: Endpoint {
     deliver(answer)
     reactor.stop()
   }
+
+  /// There was no answer in time.
+  func giveUp() { finish(.failure(StatusReport.unreachable(address, .timedOut))) }
 
   func opened(_ connection: ConnectionID) {
     let command = [UInt8]("CYCLADES STATUS\r\n".utf8)

@@ -111,8 +111,7 @@ public final class Reactor {
       let event = events[index]
       switch event.kind {
       case CYC_EVENT_READABLE:
-        let endpoint = endpoints[event.user]
-        core.withInput(of: event) { endpoint.received(event.connection, $0) }
+        core.showInput(of: event, to: endpoints[event.user])
       case CYC_EVENT_FRAMES:
         let endpoint = endpoints[event.user]
         while let frame = core.nextFrame(event.connection) {

@@ -87,13 +87,15 @@ internal import CCycladesReactor
 
   // MARK: Input
 
-  /// Shows the input of a readable event to `body` and settles what it consumed.
-  @inline(__always)
-  func withInput(of event: Event, _ body: (RawSpan) -> Progress) {
-    var bytes: UnsafePointer<UInt8>?
+  /// Shows the input of a readable event to an endpoint and settles what it consumed.
+  ///
+  /// C returns the address rather than setting a variable: a span made from a pointer in a `var`
+  /// makes Swift 6.3 put that variable into a box, one allocation per event.
+  func showInput(of event: Event, to endpoint: any Endpoint) {
     var length: UInt32 = 0
-    guard unsafe cyc_stream_begin(raw, event.raw, &bytes, &length) else { return }
-    let progress = unsafe body(RawSpan(_unsafeStart: bytes!, byteCount: Int(length)))
+    guard let bytes = unsafe cyc_stream_begin(raw, event.raw, &length) else { return }
+    let span = unsafe RawSpan(_unsafeStart: bytes, byteCount: Int(length))
+    let progress = endpoint.received(event.connection, span)
     precondition(
       progress.consumed >= 0 && progress.consumed <= Int(length) && progress.needs >= 0,
       "an endpoint consumed more than it was shown")

@@ -99,7 +99,7 @@ struct SimulatedCluster {
   }
 
   private mutating func carryOut(_ effect: CoordinatorEffect) {
-    for byte in "\(effect)".utf8 { trace = (trace ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
+    note(effect)
     switch effect {
     case .runMap(let id, _, _), .runReduce(let id, _, _, _), .moved(let id, _, _, _, _),
       .forget(let id, _, _), .abandon(let id, _):
@@ -118,6 +118,25 @@ struct SimulatedCluster {
     case .complete, .fail:
       if outcome != nil { violation = "the job ended twice" }
       outcome = effect
+    }
+  }
+
+  /// Folds an effect into the trace: what was decided, for whom, when.
+  private mutating func note(_ effect: CoordinatorEffect) {
+    let figures: [Int] =
+      switch effect {
+      case .runMap(let id, let map, let attempt): [1, id.rawValue, map, attempt]
+      case .runReduce(let id, let part, let attempt, _): [2, id.rawValue, part, attempt]
+      case .moved(let id, let part, _, let map, _): [3, id.rawValue, part, map]
+      case .forget(let id, let map, let attempt): [4, id.rawValue, map, attempt]
+      case .abandon(let id, let attempt): [5, id.rawValue, attempt.number]
+      case .publish(let part, let attempt): [6, part, attempt]
+      case .spawn: [7]
+      case .complete: [8]
+      case .fail: [9]
+      }
+    for figure in figures + [now] {
+      trace = (trace ^ UInt64(figure)) &* 0x0000_0100_0000_01B3
     }
   }
 

@@ -40,6 +40,11 @@ struct TestFailure: Error, CustomStringConvertible {
 
 /// Runs a shell command in the C locale and returns what it printed.
 func shell(_ command: String) throws -> [UInt8] {
+  // The threads that tests run on block signals, and a command would inherit that.
+  var (none, before) = (sigset_t(), sigset_t())
+  unsafe sigemptyset(&none)
+  unsafe pthread_sigmask(SIG_SETMASK, &none, &before)
+  defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
   let stream = unsafe popen("LC_ALL=C; export LC_ALL; \(command)", "r")
   guard let stream = unsafe stream else { throw TestFailure("popen failed") }
   var output: [UInt8] = []

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Reply order")
 struct ReplyQueueTests {
-  private let duty = ReplyQueue.Duty(group: 0, isWrite: true)
+  private let duty = ReplyQueue.Duty(group: 0, isWrite: true, byteCount: 10)
 
   /// Fulfils in a given order and returns what was emitted.
   private func emitted(
@@ -70,7 +70,7 @@ struct ReplyQueueTests {
   @Test("a cell says what it waits for, and nothing once it is answered")
   func expectation() {
     var queue = ReplyQueue()
-    let first = queue.expect(ReplyQueue.Duty(group: 7, isWrite: false))
+    let first = queue.expect(ReplyQueue.Duty(group: 7, isWrite: false, byteCount: 10))
     let second = queue.expect(duty)
     guard case .one(let duty) = queue.expectation(of: first) else {
       Issue.record("the cell waits for one group")

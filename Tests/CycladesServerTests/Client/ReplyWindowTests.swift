@@ -41,6 +41,21 @@ struct ReplyWindowTests {
     #expect(window.isOpen(Load(owed: 0, parkedBytes: 0, queuedBytes: 1 << 18)))
   }
 
+  @Test("large requests are bounded whatever their replies weigh")
+  func largeRequests() {
+    var window = ReplyWindow(limits)
+    for _ in 0..<100 { window.answered(5) }
+    let duty = ReplyQueue.Duty(group: 0, isWrite: true, byteCount: 3 << 20)
+    window.began(duty)
+    #expect(window.isOpen(Load(owed: 1, parkedBytes: 0, queuedBytes: 0)))
+    window.began(duty)
+    #expect(!window.isOpen(Load(owed: 2, parkedBytes: 0, queuedBytes: 0)))
+    window.ended(duty)
+    #expect(!window.mayReopen(Load(owed: 1, parkedBytes: 0, queuedBytes: 0)))
+    window.ended(duty)
+    #expect(window.mayReopen(Load(owed: 0, parkedBytes: 0, queuedBytes: 0)))
+  }
+
   @Test("parked replies count")
   func parked() {
     var window = ReplyWindow(limits)

@@ -11,7 +11,8 @@ struct GatherTests {
     _ join: Command.Join, isWrite: Bool, keys: [[Int]], _ answers: [(Outcome, String)]
   ) -> String {
     let parts = keys.enumerated().map { group, keys in
-      Gather.Part(duty: ReplyQueue.Duty(group: UInt32(group), isWrite: isWrite), keys: keys)
+      Gather.Part(
+        duty: ReplyQueue.Duty(group: UInt32(group), isWrite: isWrite, byteCount: 10), keys: keys)
     }
     let count = keys.reduce(0) { $0 + $1.count }
     let gather = Gather(ReplyJoin(join, .v2, keyCount: count), parts: parts)

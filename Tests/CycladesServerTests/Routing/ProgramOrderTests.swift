@@ -5,7 +5,7 @@ import Testing
 @Suite("Program order")
 struct ProgramOrderTests {
   private func duty(_ group: UInt32, _ isWrite: Bool) -> ReplyQueue.Duty {
-    ReplyQueue.Duty(group: group, isWrite: isWrite)
+    ReplyQueue.Duty(group: group, isWrite: isWrite, byteCount: 10)
   }
 
   @Test("reads and writes of an idle group go their own ways")

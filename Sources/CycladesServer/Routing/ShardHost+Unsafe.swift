@@ -1,5 +1,6 @@
 import CycladesPaxos
 import CycladesReplication
+import CycladesStore
 
 /// What the server asks of the replication layer.
 ///
@@ -43,4 +44,22 @@ protocol ShardHost: AnyObject {
 
   /// This node's log.
   var logStatus: LogStatus { get }
+}
+
+extension ShardHost {
+  /// Submits a request as it was parsed, packed straight into the batch that it travels in.
+  func submit(
+    _ command: Command, _ arguments: borrowing Arguments, _ version: RESPVersion,
+    _ duty: ReplyQueue.Duty, _ context: RequestContext
+  ) {
+    if duty.isWrite {
+      unsafe write(duty.group, context, byteCount: duty.byteCount) {
+        unsafe PackedCommand.encode(command, arguments, version, into: $0)
+      }
+    } else {
+      unsafe read(duty.group, context, byteCount: duty.byteCount) {
+        unsafe PackedCommand.encode(command, arguments, version, into: $0)
+      }
+    }
+  }
 }

@@ -1,5 +1,12 @@
 import Glibc
 
+/// The time of day, in microseconds since 1970.
+func microsecondsSinceEpoch() -> Int {
+  var now = timespec()
+  unsafe clock_gettime(CLOCK_REALTIME, &now)
+  return now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+}
+
 /// The memory of this process that is in RAM, in bytes; 0 where the system does not tell.
 func residentBytes() -> Int {
   let file = unsafe open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
