@@ -28,7 +28,7 @@ struct Demo {
     try startNodes()
     try load()
     let victim = try killLeader()
-    report.afterKill = try verify("after kill", through: cluster.plainPorts, "the other two")
+    report.afterKill = try verify("after kill", through: cluster.plainPorts, "the other two nodes")
     try restart(victim)
     try countWords(inputs, files)
     let unclean = cluster.stop()
@@ -73,17 +73,16 @@ struct Demo {
       let count = progress.succeeded.load(ordering: .relaxed)
       return (Double(count) / Double(goal), "\(Int(Double(count) / time.seconds).grouped) writes/s")
     }
-    let elapsed = time.seconds
     ledger = done.ledger
     let load = DemoReport.Load(
-      keys: ledger.acknowledgedKeyCount, seconds: elapsed,
-      operationsPerSecond: Int(Double(done.latency.count) / elapsed),
+      keys: ledger.acknowledgedKeyCount, seconds: done.seconds,
+      operationsPerSecond: Int(Double(done.latency.count) / max(done.seconds, 1e-6)),
       p50Microseconds: Int(done.latency.value(atQuantile: 0.5) / 1000),
       p99Microseconds: Int(done.latency.value(atQuantile: 0.99) / 1000))
     report.load = load
     check(
       "load", load.keys == goal,
-      "\(load.keys.grouped) keys acknowledged, \(load.operationsPerSecond.grouped) writes/s, "
+      "\(load.keys.grouped) keys, \(load.operationsPerSecond.grouped) writes/s, "
         + "p50 \(readable(nanoseconds: done.latency.value(atQuantile: 0.5))), "
         + "p99 \(readable(nanoseconds: done.latency.value(atQuantile: 0.99)))")
     explainErrors(done)
@@ -115,12 +114,12 @@ struct Demo {
       uncertainWrites: done.uncertainCount)
     check(
       "failover", .nanoseconds(longestGap) <= Self.failoverPromise,
-      "writes stood still for \(readable(nanoseconds: longestGap)), the longest time without an "
-        + "acknowledged one")
+      "writes stood still for \(readable(nanoseconds: longestGap))")
+    detail("that is the longest time without an acknowledged write")
     detail(
-      "\(Int(done.latency.count).grouped) acknowledged, the slowest after "
-        + "\(readable(nanoseconds: done.latency.maximum)); \(done.refusedCount) refused; "
-        + "\(done.uncertainCount) of unknown outcome")
+      "\(Int(done.latency.count).grouped) acknowledged, \(done.refusedCount) refused, "
+        + "\(done.uncertainCount) of unknown outcome; slowest "
+        + readable(nanoseconds: done.latency.maximum))
     explainErrors(done)
     return victim
   }
@@ -142,8 +141,9 @@ struct Demo {
       keys: done.checkedCount, lost: done.lostCount, uncertainThatHappened: done.happenedCount)
     check(
       name, found.lost == 0 && found.keys == goal,
-      "\(found.lost) of \(found.keys.grouped) acknowledged writes lost, read through \(place) at "
-        + "\(Int(Double(found.keys) / time.seconds).grouped)/s")
+      "\(found.lost) of \(found.keys.grouped) acknowledged writes lost")
+    let rate = Int(Double(found.keys) / time.seconds)
+    detail("every key read back through \(place), \(rate.grouped) reads/s")
     if found.uncertainThatHappened > 0 {
       detail("\(found.uncertainThatHappened) writes of unknown outcome did happen")
     }
@@ -242,16 +242,14 @@ struct Demo {
     terminal.line()
     terminal.line(terminal.styled("  Next", .bold))
     let program = CommandLine.arguments[0]
-    let commands = [
-      ("\(program) cluster --data /tmp/cyclades", "three nodes that stay"),
-      ("redis-cli -p 7101 set greeting hello", "any client, any node"),
-      ("\(program) status --connect 127.0.0.1:7101", "shards, leaders, lag"),
-      ("\(program) ring --nodes a,b:2,c --key greeting", "who owns a key"),
-      ("\(program) mapreduce wordcount --input README.md --output words", "any text"),
-    ]
-    let width = commands.map(\.0.count).max() ?? 0
-    for (command, purpose) in commands {
-      terminal.line("  \(command.padding(to: width))   \(terminal.styled(purpose, .faint))")
+    for (purpose, command) in [
+      ("three nodes that stay", "\(program) cluster --data /tmp/cyclades"),
+      ("any client, any node", "redis-cli -p 7101 set greeting hello"),
+      ("shards, leaders, lag", "\(program) status --connect 127.0.0.1:7101"),
+      ("who owns a key", "\(program) ring --nodes a,b:2,c --key greeting"),
+      ("words of any text", "\(program) mapreduce wordcount --input README.md --output words"),
+    ] {
+      terminal.line("  \(terminal.styled(purpose.padding(to: 23), .faint))\(command)")
     }
     terminal.line()
   }

@@ -25,7 +25,8 @@ struct LoadWrites: LoadWorkload, Sendable {
   private(set) var uncertainCount = 0
   /// The first error reply, word by word.
   private(set) var firstError: String?
-  private var lastAcknowledgement = monotonicNanoseconds()
+  private let start: UInt64
+  private var lastAcknowledgement: UInt64
 
   private let isEndless: Bool
   private let laneCount: Int
@@ -38,9 +39,14 @@ struct LoadWrites: LoadWorkload, Sendable {
     self.isEndless = isEndless
     self.progress = progress
     laneCount = lanes
+    start = monotonicNanoseconds()
+    lastAcknowledgement = start
     nextKey = Array(0..<lanes)
     retries = .init(repeating: [], count: lanes)
   }
+
+  /// From the making of the load to the last acknowledged write, in seconds.
+  var seconds: Double { Double(lastAcknowledgement - start) / 1e9 }
 
   mutating func next(lane: Int, into output: inout [UInt8]) -> LoadWrite? {
     if progress.isStopping.load(ordering: .relaxed) { return nil }
