@@ -74,7 +74,7 @@ struct ServeSettings: ParsableArguments {
   @Option(
     help: """
       The largest value a client may send, in bytes or with KB, MB, GB behind: at most 512MB. A \
-      longer one is refused and its connection closed. (default: 64MB)
+      longer one is refused and its connection closed. (default: 16MB)
       """)
   var maxValue: String?
 

@@ -26,7 +26,7 @@ public struct StoreServerConfiguration: Sendable {
   ///
   /// A longer one is a protocol error, as in Redis. It bounds what a client may send, not what APPEND
   /// and SETRANGE may build up, whose bound is 512 MiB on every node.
-  public var maximumValueBytes = 64 << 20
+  public var maximumValueBytes = 16 << 20
   /// The clients served at once, both listeners together; others are refused with an error.
   public var maximumClients = 10_000
   /// How long a command waits for its shard to have a leader before the client is told that there is

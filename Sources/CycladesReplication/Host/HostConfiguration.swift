@@ -18,7 +18,10 @@ public struct GroupConfiguration: Sendable {
 /// Bounds that keep a host's memory and its batches finite.
 public struct HostLimits: Sendable {
   /// The largest command or query, in bytes. Larger ones are refused with `Refusal.tooLarge`.
-  public var commandBytesMax = 64 << 20
+  ///
+  /// An entry travels whole, and heartbeats wait behind it: each megabyte beyond 16 makes the group
+  /// 5 ms more patient with a silent leader, and 40 ms with a slow disk.
+  public var commandBytesMax = 16 << 20
   /// A request stops gathering commands at this size, in bytes.
   public var requestBytesTarget = 256 << 10
   /// Requests of one kind that may be unanswered per group before further ones wait in line.
@@ -66,6 +69,15 @@ public struct HostConfiguration: Sendable {
     self.peerListen = peerListen
     self.directory = directory
     self.groups = groups
+  }
+
+  /// The times to use: those configured, and patience for the largest command on its way.
+  var effectiveTiming: Timing {
+    let beyond = UInt64(max(0, limits.commandBytesMax - (16 << 20)))
+    var timing = timing
+    timing.electionTimeout += beyond * 5
+    timing.diskTimeout += beyond * 40
+    return timing
   }
 
   /// Throws `badConfiguration` with one line when the parts contradict each other.

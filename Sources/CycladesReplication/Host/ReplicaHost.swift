@@ -79,7 +79,7 @@ public final class ReplicaHost<Machine: StateMachine> {
         pool: reactor.pool)
       replicas.append(
         try Group(
-          group, index: index, recovered: state, timing: configuration.timing,
+          group, index: index, recovered: state, timing: configuration.effectiveTiming,
           windowBytes: max(64 << 20, 2 * configuration.limits.commandBytesMax), host: self))
     }
     if recovered.records > 0 {

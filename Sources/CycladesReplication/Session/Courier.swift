@@ -108,8 +108,12 @@ final class Courier {
   /// Nothing is sent before then: whoever was asked last does not know the leader either.
   private var heldBackUntil: UInt64 = 0
 
-  /// A request unanswered for this long is sent again: its way may have been lost.
-  private static let resendAfter: UInt64 = 1_000_000_000
+  /// With `byteCount` pending, a request unanswered for this long, in nanoseconds, is sent again: its way may
+  /// have been lost. A large one gets the time that slow disks and networks need for it.
+  private static func resendAfter(_ byteCount: Int) -> UInt64 {
+    1_000_000_000 + UInt64(byteCount) * 100
+  }
+
   /// How long to wait after being turned away.
   private static let holdBack: UInt64 = 5_000_000
   private static let prefix = WireHeader.byteCount + RequestHeader.byteCount
@@ -211,7 +215,7 @@ final class Courier {
       waiting.removeFirst()
       inFlight.append(request)
     }
-    for read in reads where read.sentTo != route || host.now &- read.sentAt > Courier.resendAfter {
+    for read in reads where read.sentTo != route || host.now &- read.sentAt > Courier.resendAfter(pendingBytes) {
       guard hand(over: read, to: route) else { break }
     }
   }
@@ -219,7 +223,7 @@ final class Courier {
   /// Sends everything in flight again, in order, when the leader changed or an answer is overdue.
   private func resend(_ route: Route) {
     guard let first = inFlight.first else { return }
-    let overdue = host.now &- first.sentAt > Courier.resendAfter
+    let overdue = host.now &- first.sentAt > Courier.resendAfter(pendingBytes)
     if !overdue && inFlight.allSatisfy({ $0.sentTo == route }) { return }
     for request in inFlight {
       guard hand(over: request, to: route) else { return }
