@@ -37,7 +37,8 @@ int cyc_log_prefix_decode(
   cyc_log_prefix copy;
   memcpy(&copy, bytes, sizeof copy);
   if (copy.log != log || copy.segment != segment || copy.offset != offset) return 0;
-  if (copy.version != CYC_LOG_VERSION || copy.first > 1 || copy.size < CYC_LOG_PREFIX_SIZE) return 0;
+  if (copy.version != CYC_LOG_VERSION || copy.first > 1) return 0;
+  if (copy.size < CYC_LOG_PREFIX_SIZE) return 0;
   if (copy.kind != CYC_LOG_ENTRY && copy.kind != CYC_LOG_PROMISE) return 0;
   if (copy.kind == CYC_LOG_PROMISE && copy.size != CYC_LOG_PREFIX_SIZE) return 0;
   if (copy.checksum != cyc_log_prefix_checksum(&copy)) return 0;

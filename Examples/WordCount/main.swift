@@ -1,4 +1,5 @@
 import CycladesMapReduce
+import Glibc
 import Logging
 
 struct Words: CombiningJob {
@@ -20,7 +21,10 @@ let logger = Logger(label: "words")
 // The workers are this same program, started again: in them `runIfAsked` serves, and is true.
 if try !MapReduceWorker.runIfAsked(jobs: jobs, logger: logger) {
   let paths = CommandLine.arguments.dropFirst()
-  guard paths.count >= 2 else { fatalError("usage: WordCount OUTPUT-FOLDER INPUT...") }
+  guard paths.count >= 2 else {
+    print("usage: WordCount OUTPUT-FOLDER INPUT...")
+    exit(EX_USAGE)
+  }
   var job = JobConfiguration(job: "words", inputs: Array(paths.dropFirst()), output: paths.first!)
   job.workers = 3
   let summary = try MapReduce.run(job, jobs: jobs, logger: logger)

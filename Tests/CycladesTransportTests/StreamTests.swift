@@ -40,10 +40,18 @@ extension TransportTests {
       let end = try await withReactor { reactor in
         let endpoint = HandlerEndpoint(on: reactor) { _ in LineEcho() }
         return try reactor.listen(on: .loopback(), endpoint: endpoint).address
-      } body: { address, _ in
+      } body: { address, thread in
         let client = try BlockingClient(address)
         let text = (0..<40).map { "line \($0)\n" }.joined()
-        for byte in text.utf8 { try client.send([byte]) }
+        for (i, byte) in text.utf8.enumerated() {
+          try client.send([byte])
+          // At first let every byte arrive alone.
+          guard i < 20 else { continue }
+          for _ in 0..<1000 {
+            let received = try await onReactor(of: thread) { $0.statistics.receivedBytes }
+            if received == i + 1 { break }
+          }
+        }
         #expect(String(decoding: try client.receive(text.utf8.count), as: UTF8.self) == text)
       }
       #expect(end.copiedInBytes > 0)

@@ -110,8 +110,8 @@ struct cyc_wire_header cyc_wire_load(const void *frame);
    before it. `size` and `cluster` must be set; `version` and `reserved` are set here. */
 void cyc_wire_seal(void *frame, struct cyc_wire_header *header);
 
-/* As cyc_wire_seal for a body whose checksum the header already carries, which is not read: an entry
-   that is proposed again in another ballot. */
+/* As cyc_wire_seal for a body whose checksum the header already carries, which is not read: an
+   entry that is proposed again in another ballot. */
 void cyc_wire_reseal(void *frame, struct cyc_wire_header *header);
 
 /* XXH3-128 of a body, seeded with the cluster. */

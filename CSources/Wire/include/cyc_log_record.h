@@ -21,10 +21,10 @@
 // Invariants:
 //  - The frame is what travelled, byte for byte: a position-bound prefix beside it, instead of a
 //    position inside it, is what lets every node log the same bytes without encoding them again.
-//  - log, segment and offset are under the checksum, so neither a stale record of a reused block nor
-//    a user's value that imitates a record is ever taken for one.
-//  - Generations count writes without a gap, and write g + 1 starts only after write g is durable. So
-//    what follows the last good record may be cut off as "never acknowledged" if and only if no
+//  - log, segment and offset are under the checksum, so neither a stale record of a reused block
+//    nor a user's value that imitates a record is ever taken for one.
+//  - Generations count writes without a gap, and write g + 1 starts only after write g is durable.
+//    So what follows the last good record may be cut off as "never acknowledged" if and only if no
 //    first record of a later generation stands anywhere behind it.
 //  - A record starts at a multiple of 8, a write at a multiple of 512: a sector that holds
 //    acknowledged bytes is never written again.

@@ -237,7 +237,7 @@ struct LogRecovery {
     ReplicationError(
       .damagedLog,
       "\(what): acknowledged entries cannot be read; "
-        + "move the data folder away and let the node join as a new one")
+        + "the other replicas have them; restore this folder from a copy before starting the node")
   }
 }
 
