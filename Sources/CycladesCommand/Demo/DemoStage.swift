@@ -19,7 +19,7 @@ final class DemoStage: Sendable {
     folder = "\(parent)/cyclades-\(getpid())-\(monotonicNanoseconds() % 1_000_000)"
     do {
       try FileManager.default.createDirectory(
-        atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
     } catch {
       throw CommandFailure("cannot create the folder \(folder): set TMPDIR to a writable place")
     }
