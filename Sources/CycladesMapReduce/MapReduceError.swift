@@ -1,3 +1,5 @@
+internal import CycladesTransport
+
 /// What went wrong in a job, in one line.
 public struct MapReduceError: Error, CustomStringConvertible {
   /// The kind of failure, for code; `message` is for people.
@@ -47,6 +49,16 @@ public struct MapReduceError: Error, CustomStringConvertible {
     self.code = code
     self.message = message
     self.cause = cause
+  }
+
+  /// Any error as one of this type, for the user of a job.
+  init(wrapping error: any Error) {
+    switch error {
+    case let error as MapReduceError: self = error
+    case is TransportError:
+      self.init(.memory, "the job's intermediate data does not fit into memory", cause: error)
+    default: self.init(.job, "the job failed", cause: error)
+    }
   }
 
   /// The message, with its cause.

@@ -52,6 +52,17 @@ struct OutputTests {
     #expect(throws: MapReduceError.self) { try run(folder, "two") }
   }
 
+  @Test("two jobs cannot write into one folder")
+  func concurrent() throws {
+    let folder = try TemporaryFolder()
+    let first = try OutputFolder(claiming: folder.file("out"), job: "first")
+    #expect {
+      try OutputFolder(claiming: folder.file("out"), job: "second")
+    } throws: { "\($0)".contains("another job is writing") }
+    first.discard()
+    _ = try OutputFolder(claiming: folder.file("out"), job: "second")
+  }
+
   @Test("a job that fails leaves nothing behind")
   func failure() throws {
     let folder = try TemporaryFolder()

@@ -38,7 +38,7 @@ public enum MapReduce {
       return summary
     } catch {
       folder.discard()
-      throw error
+      throw MapReduceError(wrapping: error)
     }
   }
 

@@ -23,6 +23,7 @@
   }
 
   @inlinable init<Job: CombiningJob>(combining: Job.Type) {
+    precondition((1...8).contains(Job.Value.wordCount), "a combined value takes 1 to 8 words")
     self.init(
       name: Job.name, version: Job.version, format: Job.records, valueWords: Job.Value.wordCount
     ) { arguments in

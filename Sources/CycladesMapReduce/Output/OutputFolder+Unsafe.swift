@@ -9,10 +9,12 @@ import Glibc
 ///   _SUCCESS          empty, written last
 ///
 /// A folder is taken when it does not exist, is empty, or was left by an earlier job of this
-/// library and holds nothing else.
-struct OutputFolder: Sendable {
+/// library and holds nothing else. The marker is locked while the job runs, so that two jobs cannot
+/// write into one folder; the system drops the lock of a process that dies.
+final class OutputFolder {
   let path: String
   private let madeHere: Bool
+  private let lock: Int32
 
   private static let signature = "cyclades-mapreduce 1"
   private static let marker = "_JOB"
@@ -22,20 +24,34 @@ struct OutputFolder: Sendable {
   /// Takes the folder for a job; throws, with nothing changed, when it is somebody else's.
   init(claiming path: String, job: String) throws {
     self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
-    if let names = Files.names(in: self.path) {
+    let names = Files.names(in: self.path)
+    if let names {
+      try OutputFolder.check(self.path, names)
       madeHere = false
-      try OutputFolder.clear(self.path, names)
     } else {
-      guard errno == ENOENT else {
-        throw Files.failed(.output, "use output folder", self.path)
-      }
+      guard errno == ENOENT else { throw Files.failed(.output, "use output folder", self.path) }
       guard unsafe mkdir(self.path, 0o777) == 0 else {
         throw Files.failed(.output, "make output folder", self.path)
       }
       madeHere = true
     }
-    try replace(OutputFolder.marker, with: "\(OutputFolder.signature)\njob\t\(job)\n")
+    lock = unsafe open("\(self.path)/\(OutputFolder.marker)", O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+    guard lock >= 0 else { throw Files.failed(.output, "write into", self.path) }
+    guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+      throw MapReduceError(
+        .output, "another job is writing into '\(self.path)'; wait for it or name another folder")
+    }
+    let text = Array("\(OutputFolder.signature)\njob\t\(job)\n".utf8)
+    guard ftruncate(lock, 0) == 0, unsafe pwrite(lock, text, text.count, 0) == text.count else {
+      throw Files.failed(.output, "write into", self.path)
+    }
+    // The success marker first: what is half removed must not look complete.
+    for name in [OutputFolder.success] + (names ?? []) where name != OutputFolder.marker {
+      unsafe unlink("\(self.path)/\(name)")
+    }
   }
+
+  deinit { close(lock) }
 
   static func partName(_ partition: Int) -> String {
     let digits = String(partition)
@@ -93,16 +109,12 @@ struct OutputFolder: Sendable {
     return name.hasPrefix("part-") && name.dropFirst(5).allSatisfy { ("0"..."9").contains($0) }
   }
 
-  private static func clear(_ path: String, _ names: [String]) throws {
+  private static func check(_ path: String, _ names: [String]) throws {
     if names.isEmpty { return }
-    let signed = [marker, manifest].contains { hasSignature("\(path)/\($0)") }
-    guard signed, names.allSatisfy(isOurs) else {
+    let isSigned = [marker, manifest].contains { hasSignature("\(path)/\($0)") }
+    guard isSigned, names.allSatisfy(isOurs) else {
       throw MapReduceError(
         .output, "output folder '\(path)' is not empty and not a job's; name another or empty it")
-    }
-    // The success marker first: what is half removed must not look complete.
-    for name in [success, manifest] + names where names.contains(name) && name != marker {
-      unsafe unlink("\(path)/\(name)")
     }
   }
 

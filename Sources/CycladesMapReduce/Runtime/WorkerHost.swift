@@ -96,7 +96,7 @@ final class WorkerHost: Endpoint {
       default: throw MapReduceError(.protocolViolation, "the coordinator gave an order too early")
       }
     } catch {
-      stop(wrapped(error))
+      stop(MapReduceError(wrapping: error))
     }
   }
 
@@ -167,7 +167,7 @@ final class WorkerHost: Endpoint {
       running = try make()
       scheduleStep()
     } catch {
-      report(failed: attempt, wrapped(error))
+      report(failed: attempt, MapReduceError(wrapping: error))
     }
   }
 
@@ -210,7 +210,7 @@ final class WorkerHost: Endpoint {
       scheduleStep()
     } catch {
       end()
-      report(failed: running.attempt, wrapped(error))
+      report(failed: running.attempt, MapReduceError(wrapping: error))
     }
   }
 
@@ -281,15 +281,6 @@ final class WorkerHost: Endpoint {
     frame.set(attempt)
     frame.map = map
     reactor.send(control, frame)
-  }
-
-  private func wrapped(_ error: any Error) -> MapReduceError {
-    if let error = error as? MapReduceError { return error }
-    if error is TransportError {
-      return MapReduceError(
-        .memory, "the intermediate data of the job does not fit into memory", cause: error)
-    }
-    return MapReduceError(.job, "the job failed", cause: error)
   }
 }
 
