@@ -131,6 +131,8 @@ final class PeerListener: Endpoint {
   private unowned let host: any PeerHost
   private var listener: Listener?
   private var peers: [ConnectionID: NodeID?] = [:]
+  /// Said once, however often the refused one tries again.
+  private var lastRefusal = ""
 
   /// A connection that has not introduced itself by then is closed.
   private static let helloTimeout = Duration.seconds(5)
@@ -169,12 +171,15 @@ final class PeerListener: Endpoint {
       peers[connection] = peer
       host.sendHello(connection)
     case .failure(let refusal):
-      host.logger.warning(
-        "connection refused",
-        metadata: [
-          "from": "\(host.reactor.peerAddress(connection)?.description ?? "?")",
-          "reason": "\(refusal.reason)",
-        ])
+      if refusal.reason != lastRefusal {
+        lastRefusal = refusal.reason
+        host.logger.warning(
+          "connection refused",
+          metadata: [
+            "from": "\(host.reactor.peerAddress(connection)?.description ?? "?")",
+            "reason": "\(refusal.reason)",
+          ])
+      }
       // Say who is here before closing: the other side then knows why, too.
       host.sendHello(connection)
       host.reactor.close(connection, flush: true)
