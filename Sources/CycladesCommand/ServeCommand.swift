@@ -81,6 +81,12 @@ struct ServeSettings: ParsableArguments {
   @Option(help: "Clients served at once. (default: 10000)")
   var maxClients: Int?
 
+  @Option(help: "Reactor threads; this version runs one. (default: 1)")
+  var reactors: Int?
+
+  @Option(help: "How to reach the kernel: auto or uring. (default: auto)")
+  var io: String?
+
   @Option(
     help:
       "What to log on stderr: trace, debug, info, notice, warning, error, critical. (default: notice)"
@@ -90,7 +96,7 @@ struct ServeSettings: ParsableArguments {
   /// The names of the settings, as a configuration file has them.
   static let names: Set<String> = [
     "id", "listen", "plain", "peer-listen", "peers", "data", "shards", "cluster", "max-value",
-    "max-clients", "log-level",
+    "max-clients", "reactors", "io", "log-level",
   ]
 
   /// Takes from a file what the command line left open.
@@ -105,6 +111,8 @@ struct ServeSettings: ParsableArguments {
     cluster = cluster ?? file.cluster
     maxValue = maxValue ?? file.maxValue
     maxClients = maxClients ?? file.maxClients
+    reactors = reactors ?? file.reactors
+    io = io ?? file.io
     logLevel = logLevel ?? file.logLevel
   }
 
@@ -135,6 +143,15 @@ struct ServeSettings: ParsableArguments {
         throw ValidationError("--max-value: '\(maxValue)' is not a size such as 64MB")
       }
       configuration.maximumValueBytes = bytes
+    }
+    if let reactors, reactors != 1 {
+      throw CommandFailure("--reactors: this version runs one reactor a node, not \(reactors)")
+    }
+    if let io, io != "auto", io != "uring" {
+      guard io == "epoll" else {
+        throw ValidationError("--io: '\(io)' is none of auto, uring, epoll")
+      }
+      throw CommandFailure("--io: this version has no epoll: it needs a kernel with io_uring")
     }
     return configuration
   }

@@ -55,7 +55,7 @@ struct ServeSettingsTests {
     let values = [
       "id": "2", "listen": "a:1", "plain": "a:2", "peer-listen": "a:3", "peers": "2=127.0.0.1:4",
       "data": "d", "shards": "8", "cluster": "c", "max-value": "1MB", "max-clients": "5",
-      "log-level": "debug",
+      "reactors": "1", "io": "uring", "log-level": "debug",
     ]
     #expect(Set(values.keys) == ServeSettings.names)
     let file = try ServeSettings.parse(values.flatMap { ["--\($0.key)", $0.value] })
@@ -63,6 +63,7 @@ struct ServeSettingsTests {
     settings.fill(from: file)
     #expect(settings.id == 7 && settings.cluster == "mine")
     #expect(settings.shards == 8 && settings.maxClients == 5 && settings.logLevel == "debug")
+    #expect(settings.reactors == 1 && settings.io == "uring")
     #expect(settings.listen == "a:1" && settings.plain == "a:2" && settings.peerListen == "a:3")
   }
 
@@ -82,7 +83,8 @@ struct ServeSettingsTests {
     let wrong = [
       (["--plain", "nowhere"], "--plain"), (["--peers", "1"], "--peers"),
       (["--peers", "1=127.0.0.1:1,1=127.0.0.1:2"], "listed twice"),
-      (["--max-value", "much"], "--max-value"),
+      (["--max-value", "much"], "--max-value"), (["--reactors", "2"], "one reactor"),
+      (["--io", "epoll"], "no epoll"), (["--io", "smoke"], "none of"),
     ]
     for (flags, words) in wrong {
       // Of a flag given twice the last one counts.

@@ -215,7 +215,8 @@ final class Courier {
       waiting.removeFirst()
       inFlight.append(request)
     }
-    for read in reads where read.sentTo != route || host.now &- read.sentAt > Courier.resendAfter(pendingBytes) {
+    let resendAfter = Courier.resendAfter(pendingBytes)
+    for read in reads where read.sentTo != route || host.now &- read.sentAt > resendAfter {
       guard hand(over: read, to: route) else { break }
     }
   }
