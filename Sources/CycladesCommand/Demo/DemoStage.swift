@@ -25,8 +25,8 @@ final class DemoStage: Sendable {
     }
     onInterruption { [self] number in
       isInterrupted.store(true, ordering: .sequentiallyConsistent)
-      writeAll("\ncyclades: interrupted, cleaning up\n", to: STDERR_FILENO)
       clear()
+      writeAll("\ncyclades: interrupted; all processes are ended\n", to: STDERR_FILENO)
       _exit(128 + number)
     }
   }
