@@ -11,6 +11,7 @@ public struct WorkerLaunch: Sendable, Hashable {
     self.arguments = arguments
   }
 
-  /// This program again, without arguments: right for those that call `MapReduceWorker.runIfAsked` first.
+  /// This program again, without arguments: right for those that call
+  /// `MapReduceWorker.runIfAsked` first.
   public static let thisProgram = WorkerLaunch(program: "/proc/self/exe", arguments: [])
 }
