@@ -179,7 +179,7 @@ final class CoordinatorHost: Endpoint {
 
   private func startWorker() throws {
     let bond = WorkerBond(
-      port: port, job: job.id, token: token, parent: Int(getpid()),
+      port: port, job: job.id, token: token,
       shuffleBytes: job.configuration.shuffleBytes)
     let process = try ChildProcess.start(launch, bond: bond)
     children[process.identifier] = Child(process: process, startedAt: .current())
