@@ -201,9 +201,11 @@ struct CommandTests {
     )
   }
 
+  /// The workers that run; a child that is not quite there yet still has its parent's arguments.
   private func workers(of process: pid_t) throws -> [Int32] {
-    String(decoding: try shell("ps --ppid \(process) -o pid="), as: UTF8.self)
-      .split(whereSeparator: \.isWhitespace).compactMap { Int32($0) }
+    let lines = try shell("ps --ppid \(process) -o pid=,args= | grep 'mapreduce worker'")
+    return String(decoding: lines, as: UTF8.self).split(separator: "\n")
+      .compactMap { Int32($0.split(separator: " ")[0]) }
   }
 
   private func end(_ processes: [Int32]) throws -> Bool {

@@ -232,6 +232,8 @@ uint64_t cyc_shuffle_digest_value(const cyc_shuffle_digest *digest);
 // ---------------------------------------------------------------------------------------------
 // Worker processes.
 
-// Has the kernel kill this process when the thread that started it ends, even if it is stopped or
-// busy. -ESRCH when the parent is gone already. (prctl is variadic, so Swift cannot call it.)
-int cyc_process_follow(int32_t parent);
+// Starts a program that the kernel kills when the calling thread ends, even if it is stopped or
+// busy. It leads a process group, reads nothing, writes to standard error, and has all signals at
+// their defaults. Arguments and environment end in NULL. Returns when the program runs, or -errno.
+int cyc_process_start(
+  const char *program, char *const *arguments, char *const *environment, int32_t *process);

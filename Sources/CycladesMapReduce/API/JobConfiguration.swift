@@ -20,7 +20,7 @@ public struct JobConfiguration: Sendable {
   public var badRecordLimit = 0
   /// The most memory that shuffle blocks may take per process. Blocks are not spilled to disk: a
   /// job whose intermediate data is larger fails with `MapReduceError.Code.memory`.
-  public var shuffleBytes = 8 << 30
+  public var shuffleBytes = 4 << 30
   /// How long a worker may be silent before its tasks are given to others as well.
   public var patience = Duration.seconds(5)
 

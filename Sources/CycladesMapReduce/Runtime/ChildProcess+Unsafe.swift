@@ -7,35 +7,16 @@ struct ChildProcess {
 
   private static let variable = "CYCLADES_MAPREDUCE_WORKER"
 
-  /// Starts a worker. It leads a process group of its own, so that Ctrl-C in a terminal reaches it
-  /// through its coordinator alone; its standard input is empty and its output goes to standard
-  /// error.
+  /// Starts a worker, which ends with the calling thread at the latest.
+  ///
+  /// It leads a process group of its own, so that Ctrl-C in a terminal reaches it through its
+  /// coordinator alone; its standard input is empty and its output goes to standard error.
   static func start(_ launch: WorkerLaunch, bond: WorkerBond) throws -> ChildProcess {
-    var actions = unsafe posix_spawn_file_actions_t()
-    unsafe posix_spawn_file_actions_init(&actions)
-    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-    unsafe posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-    unsafe posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO)
-
-    var attributes = posix_spawnattr_t()
-    unsafe posix_spawnattr_init(&attributes)
-    defer { unsafe posix_spawnattr_destroy(&attributes) }
-    var signals = sigset_t()
-    unsafe sigemptyset(&signals)
-    unsafe posix_spawnattr_setsigmask(&attributes, &signals)
-    // Of these the coordinator may have made something else; a worker just dies.
-    for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&signals, number) }
-    unsafe posix_spawnattr_setsigdefault(&attributes, &signals)
-    unsafe posix_spawnattr_setpgroup(&attributes, 0)
-    unsafe posix_spawnattr_setflags(
-      &attributes,
-      Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
-
     let words = unsafe ([launch.program] + launch.arguments).map { unsafe strdup($0) } + [nil]
     defer { unsafe words.forEach { unsafe free($0) } }
     let bondWord = unsafe strdup("\(variable)=\(bond.text)")
-    var environment: [UnsafeMutablePointer<CChar>?] = unsafe [bondWord]
     defer { unsafe free(bondWord) }
+    var environment: [UnsafeMutablePointer<CChar>?] = unsafe [bondWord]
     var entry = unsafe environ
     while let word = unsafe entry.pointee {
       if unsafe strncmp(word, variable, variable.utf8.count) != 0 {
@@ -45,12 +26,11 @@ struct ChildProcess {
     }
     unsafe environment.append(nil)
 
-    var identifier: pid_t = 0
-    let result = unsafe posix_spawn(
-      &identifier, launch.program, &actions, &attributes, words, environment)
+    var identifier: Int32 = 0
+    let result = unsafe cyc_process_start(launch.program, words, environment, &identifier)
     guard result == 0 else {
       throw MapReduceError(
-        .worker, "cannot start a worker from '\(launch.program)': \(Files.reason(result))")
+        .worker, "cannot start a worker from '\(launch.program)': \(Files.reason(-result))")
     }
     return ChildProcess(identifier: identifier)
   }
@@ -80,11 +60,6 @@ struct ChildProcess {
     return WorkerBond(text: text)
   }
 
-  /// Has this process end with its parent; false when that is gone already.
-  static func follow(parent: Int) -> Bool {
-    cyc_process_follow(Int32(parent)) == 0
-  }
-
   /// A digest of an executable.
   static func buildDigest(of program: String) throws -> UInt64 {
     let file = unsafe open(program, O_RDONLY | O_CLOEXEC)
@@ -112,7 +87,6 @@ struct WorkerBond: Hashable, Sendable {
   var job: UInt64
   /// Known to the coordinator and its workers alone.
   var token: UInt64
-  var parent: Int
   /// The budget of the worker's buffers.
   var shuffleBytes: Int
 }
@@ -120,14 +94,13 @@ struct WorkerBond: Hashable, Sendable {
 extension WorkerBond {
   init?(text: String) {
     let parts = text.split(separator: " ")
-    guard parts.count == 5, let port = UInt16(parts[0]), let job = UInt64(parts[1], radix: 16),
-      let token = UInt64(parts[2], radix: 16), let parent = Int(parts[3]),
-      let shuffleBytes = Int(parts[4]), shuffleBytes > 0
+    guard parts.count == 4, let port = UInt16(parts[0]), let job = UInt64(parts[1], radix: 16),
+      let token = UInt64(parts[2], radix: 16), let shuffleBytes = Int(parts[3]), shuffleBytes > 0
     else { return nil }
-    self.init(port: port, job: job, token: token, parent: parent, shuffleBytes: shuffleBytes)
+    self.init(port: port, job: job, token: token, shuffleBytes: shuffleBytes)
   }
 
   var text: String {
-    "\(port) \(String(job, radix: 16)) \(String(token, radix: 16)) \(parent) \(shuffleBytes)"
+    "\(port) \(String(job, radix: 16)) \(String(token, radix: 16)) \(shuffleBytes)"
   }
 }

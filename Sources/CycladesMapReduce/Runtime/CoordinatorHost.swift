@@ -179,7 +179,7 @@ final class CoordinatorHost: Endpoint {
 
   private func startWorker() throws {
     let bond = WorkerBond(
-      port: port, job: job.id, token: token, parent: Int(getpid()),
+      port: port, job: job.id, token: token,
       shuffleBytes: job.configuration.shuffleBytes)
     let process = try ChildProcess.start(launch, bond: bond)
     children[process.identifier] = Child(process: process, startedAt: .current())
@@ -295,6 +295,9 @@ final class CoordinatorHost: Endpoint {
   func closed(_ connection: ConnectionID, _ reason: CloseReason) {
     guard let member = members.removeValue(forKey: connection), result == nil else { return }
     // Whether it died or only its connection did: a worker has one life.
+    reactor.logger.info(
+      "worker lost",
+      metadata: ["worker": "\(member.id.rawValue)", "reason": "\(reason)"])
     member.process.end()
     children[member.process.identifier] = nil
     step(.lost(member.id))

@@ -24,8 +24,6 @@ public enum MapReduceWorker {
   }
 
   private static func serve(_ bond: WorkerBond, jobs: JobRegistry, logger: Logger) throws {
-    // When the parent is gone already there is nobody to tell.
-    guard ChildProcess.follow(parent: bond.parent) else { return }
     var configuration = ReactorConfiguration()
     configuration.poolBudgetBytes = bond.shuffleBytes
     configuration.receiveBlocks = 16
