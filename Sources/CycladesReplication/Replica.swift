@@ -113,10 +113,17 @@ public final class Replica: Sendable {
   }
 
   /// The group as this replica sees it; `nil` when the replica has stopped.
-  public func status() async -> GroupStatus? {
+  public func status() async -> GroupStatus? { await look { $0.status } }
+
+  /// The log and the snapshots of this replica; `nil` when the replica has stopped.
+  public func logStatus() async -> LogStatus? { await look { $0.logStatus } }
+
+  private func look<T: Sendable>(
+    _ body: @escaping @Sendable (any ReplicaOperations) -> T
+  ) async -> T? {
     let (core, mailbox) = (core, thread.mailbox)
     return await withCheckedContinuation { continuation in
-      let posted = mailbox.post { continuation.resume(returning: core.core?.status) }
+      let posted = mailbox.post { continuation.resume(returning: core.core.map(body)) }
       if !posted { continuation.resume(returning: nil) }
     }
   }

@@ -6,6 +6,7 @@ typealias ReplicaCompletion = (Result<[UInt8], ReplicationError>) -> Void
 /// What a `Replica` does on its reactor's thread, whatever its machine.
 protocol ReplicaOperations: AnyObject {
   var status: GroupStatus { get }
+  var logStatus: LogStatus { get }
   func write(_ command: [UInt8], _ completion: @escaping ReplicaCompletion)
   func read(_ query: [UInt8], _ completion: @escaping ReplicaCompletion)
   func stop()
@@ -31,6 +32,7 @@ final class ReplicaCore<Machine: StateMachine>: ReplicaOperations, ReplicaHostDe
   }
 
   var status: GroupStatus { host.groups[0] }
+  var logStatus: LogStatus { host.logStatus }
 
   func write(_ command: [UInt8], _ completion: @escaping ReplicaCompletion) {
     host.write(0, remember(completion), command.rawSpan)

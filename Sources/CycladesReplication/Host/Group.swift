@@ -13,6 +13,7 @@ protocol GroupHost: AnyObject {
   func send(_ header: inout WireHeader, _ body: RawSpan, to peer: NodeID)
   func answer(_ reply: Answer, to origin: NodeID, group: Int)
   func leaderChanged(_ group: Int)
+  func offerSnapshot(_ group: Int, to peer: NodeID)
 }
 
 /// An answer to a request or a query, on its way to the node that gathered it.
@@ -77,8 +78,8 @@ final class Group<Machine: StateMachine> {
     members = configuration.members
     self.host = host
     machine = recovered.machine
-    sessions = recovered.sessions
-    logTime = recovered.logTime
+    sessions = recovered.head.sessions
+    logTime = recovered.head.logTime
     let cluster = host.cluster
     let pool = host.pool
     do {
@@ -125,6 +126,18 @@ final class Group<Machine: StateMachine> {
       }
     }
     held.removeSubrange(kept...)
+  }
+
+  /// What stands beside the machine in a snapshot of now.
+  var snapshotHead: SnapshotHead { SnapshotHead(logTime: logTime, sessions: sessions) }
+
+  /// Goes on from a snapshot, which is durable, in place of the entries up to `slot`.
+  func install(_ state: SnapshotAssembly<Machine>.State, through slot: Slot) {
+    precondition(slot > core.applied && !leads, "a snapshot must not set a replica back")
+    machine = state.machine
+    sessions = state.head.sessions
+    logTime = state.head.logTime
+    step(.installed(through: slot))
   }
 
   /// Takes a request to be proposed; false when this node does not lead.
@@ -207,7 +220,9 @@ final class Group<Machine: StateMachine> {
       case .persistPromise(let ballot, let token):
         host.log.append(promise: ballot, group: index, token: token)
       case .persistEntry(let entry, let token):
-        host.log.append(entry: frame(of: entry), slot: entry.slot, group: index, token: token)
+        host.log.append(
+          entry: frame(of: entry), slot: entry.slot, ballot: entry.ballot, group: index,
+          token: token)
       case .send(let message, let peer, let after):
         if let after, after > durable {
           held.append((after, message, peer))
@@ -216,6 +231,7 @@ final class Group<Machine: StateMachine> {
         }
       case .apply(let entry): apply(entry)
       case .provide(let peer, let from, let through): provide(peer, from, through)
+      case .provideSnapshot(let peer): host.offerSnapshot(index, to: peer)
       case .readReady(let id): answer(id)
       case .readRefused(let id): turnAway(id)
       case .roleChanged(let role, _, _): changed(role)
