@@ -216,6 +216,8 @@ final class Group<Machine: StateMachine> {
         }
       case .apply(let entry): apply(entry)
       case .provide(let peer, let from, let through): provide(peer, from, through)
+      // Nothing is compacted yet, so nobody can need one.
+      case .provideSnapshot: break
       case .readReady(let id): answer(id)
       case .readRefused(let id): turnAway(id)
       case .roleChanged(let role, _, _): changed(role)
