@@ -12,17 +12,21 @@ private final class LogWriter: LogOwner {
   var log: Log!
   var reactor: Reactor
   private var batches: [[(group: Int, slot: Slot, size: Int)]]
+  /// Called again and again when all is written, for as long as it returns true.
+  var afterwards: (Log) -> Bool = { _ in false }
   private(set) var durable: [Int: UInt64] = [:]
   private(set) var compacted: [Int: Slot] = [:]
   private(set) var failure: ReplicationError?
   private var token: UInt64 = 0
 
   init(
-    _ folder: DataFolder, segmentBytes: Int, _ batches: [[(group: Int, slot: Slot, size: Int)]]
+    _ folder: DataFolder, segmentBytes: Int, snapshots: [Slot] = [0, 0],
+    _ batches: [[(group: Int, slot: Slot, size: Int)]]
   ) throws {
     reactor = try Reactor(logger: quietLogger())
     self.batches = batches
-    let recovered = try LogRecovery.run(folder, cluster: LogWriter.cluster, snapshots: [0, 0])
+    let recovered = try LogRecovery.run(
+      folder, cluster: LogWriter.cluster, snapshots: snapshots)
     log = try Log(
       recovered, folder: folder, reactor: reactor, segmentBytes: segmentBytes, owner: self)
   }
@@ -33,7 +37,11 @@ private final class LogWriter: LogOwner {
   }
 
   private func next() {
-    guard !batches.isEmpty else { return reactor.stop() }
+    guard !batches.isEmpty else {
+      guard afterwards(log) else { return reactor.stop() }
+      reactor.schedule(after: .milliseconds(2)) { self.next() }
+      return
+    }
     for (group, slot, size) in batches.removeFirst() {
       token += 1
       if slot == 0 {
@@ -212,6 +220,80 @@ struct LogTests {
     unsafe unlink(second)
     let error = #expect(throws: ReplicationError.self) { try recover() }
     #expect(error?.code == .damagedLog)
+  }
+
+  /// Group 1 promises once; group 0 writes 24 entries into six segments.
+  private var sixSegments: [[(group: Int, slot: Slot, size: Int)]] {
+    [[(1, 0, 7)]] + (0..<24).map { [(0, Slot($0 + 1), 3000)] }
+  }
+
+  /// Opens the log behind a snapshot of group 0, and drops what another up to `covered` allows.
+  private func cut(
+    _ covered: Slot, behind snapshot: Slot = 0
+  ) throws -> (names: [String], compacted: Slot?) {
+    let writer = try LogWriter(
+      open(), segmentBytes: 16 << 10, snapshots: [snapshot, 0], [])
+    var rounds = 0
+    writer.afterwards = { log in
+      log.dropOldest { $0 == 0 ? covered : 0 }
+      log.flush()
+      rounds += 1
+      return rounds < 50
+    }
+    try writer.run()
+    #expect(writer.failure == nil)
+    writer.log.stop()
+    return (try Files.names(in: path).filter { $0.hasPrefix("segment") }, writer.compacted[0])
+  }
+
+  private func recover(behind snapshot: Slot) throws -> RecoveredLog {
+    let recovered = try LogRecovery.run(
+      open(), cluster: LogWriter.cluster, snapshots: [snapshot, 0])
+    for segment in recovered.segments { Files.close(segment.descriptor) }
+    return recovered
+  }
+
+  @Test("segments go when a snapshot covers them, and promises outlive them")
+  func dropped() throws {
+    try write(sixSegments, segmentBytes: 16 << 10)
+    let whole = try cut(0)
+    #expect(whole.compacted == nil)
+    let (names, compacted) = try cut(11)
+    #expect(names.count < whole.names.count)
+    let through = try #require(compacted)
+    #expect(through > 0 && through <= 11)
+    let recovered = try recover(behind: 11)
+    #expect(recovered.groups[0].index.base == 11)
+    #expect(recovered.groups[0].index.last == 24)
+    #expect(recovered.groups[1].promised == Ballot(round: 7, node: 1))
+    // The last segment stays, whatever is covered.
+    #expect(try cut(24, behind: 11).names.count == 1)
+    #expect(try recover(behind: 24).groups[1].promised == Ballot(round: 7, node: 1))
+  }
+
+  @Test("a log that was cut needs its snapshot")
+  func snapshotMissing() throws {
+    try write(sixSegments, segmentBytes: 16 << 10)
+    let (_, compacted) = try cut(11)
+    let through = try #require(compacted)
+    #expect(try recover(behind: through).groups[0].index.last == 24)
+    let error = #expect(throws: ReplicationError.self) { try recover(behind: through - 1) }
+    #expect(error?.code == .damagedLog)
+  }
+
+  @Test("damage at the start of a log that was cut is refused")
+  func damagedStart() throws {
+    try write(sixSegments, segmentBytes: 16 << 10)
+    let (names, _) = try cut(11)
+    let first = path + "/" + names[0]
+    let content = try contents(first)
+    for position in stride(from: 0, to: 64, by: 5) {
+      var damaged = content
+      damaged[position] ^= 1
+      try overwrite(first, damaged)
+      let error = #expect(throws: ReplicationError.self) { try recover(behind: 11) }
+      #expect(error?.code == .damagedLog)
+    }
   }
 
   @Test("a log of another folder is not read")
