@@ -95,13 +95,51 @@ static int set_up_lending(cyc_reactor *r) {
   return d->reclaimed_count == 0 ? 0 : -ENOBUFS;
 }
 
+// A ring that can be made may still be of no use: a seccomp profile may refuse to enter it, an old
+// kernel may not know a multishot receive. So one byte is received the way all others will be.
+static int receive_one(uring_driver *d, int from, int to) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(&d->ring);
+  io_uring_prep_recv_multishot(entry, from, NULL, 0, 0);
+  entry->flags |= IOSQE_BUFFER_SELECT;
+  entry->buf_group = LENT_GROUP;
+  if (write(to, "", 1) != 1) return -errno;
+  shutdown(to, SHUT_WR);
+  int received = 0;
+  for (bool more = true; more;) {
+    struct io_uring_cqe *done;
+    struct __kernel_timespec limit = {.tv_sec = 1};
+    int result = io_uring_submit_and_wait_timeout(&d->ring, &done, 1, &limit, NULL);
+    if (result < 0 && result != -EINTR) return result;
+    if (io_uring_peek_cqe(&d->ring, &done) != 0) continue;
+    if (done->res < 0) return done->res;
+    if (done->flags & IORING_CQE_F_BUFFER) {
+      d->lent--;
+      d->reclaimed[d->reclaimed_count++] = done->flags >> IORING_CQE_BUFFER_SHIFT;
+    }
+    received += done->res;
+    more = done->flags & IORING_CQE_F_MORE;
+    io_uring_cqe_seen(&d->ring, done);
+  }
+  return received == 1 ? 0 : -EINVAL;
+}
+
+static int check(uring_driver *d) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return -errno;
+  int result = receive_one(d, pair[0], pair[1]);
+  close(pair[0]);
+  close(pair[1]);
+  return result;
+}
+
 static int enable(cyc_reactor *r) {
   uring_driver *d = driver_of(r);
   int result = io_uring_register(d->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
   if (result < 0) return result;
   d->enabled = true;
   io_uring_register_ring_fd(&d->ring);  // saves a descriptor look-up per enter; optional
-  return set_up_lending(r);
+  result = set_up_lending(r);
+  return result < 0 ? result : check(d);
 }
 
 static void destroy(cyc_reactor *r) {

@@ -9,8 +9,8 @@
 // files has none, a log alone has one, and a large snapshot does not hold up the log's sync.
 // Operations may overtake each other, as they may in a ring.
 //
-// This is the one place with a lock. It is taken twice an operation, beside a system call that takes
-// a thousand times as long.
+// This is the one place with a lock. It is taken twice an operation, beside a system call that
+// takes a thousand times as long.
 
 #include "workers.h"
 
