@@ -82,6 +82,12 @@ bench-ring: setup ## Measure the ring against other searches, all in one run.
 	swift run -c release --package-path Benchmarks --scratch-path .build/benchmarks \
 	  bench-ring $(ARGS)
 
+.PHONY: bench-transport
+bench-transport: setup ## Measure the transport beside raw C and SwiftNIO, all in one run.
+	swift build -c release --package-path Benchmarks --scratch-path .build/benchmarks \
+	  --product bench-transport
+	.build/benchmarks/release/bench-transport $(ARGS)
+
 .PHONY: clean
 clean: ## Remove everything that was built or installed into the clone.
 	rm -rf .build
