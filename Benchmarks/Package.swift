@@ -6,7 +6,12 @@ let settings: [SwiftSetting] = [.swiftLanguageMode(.v6), .strictMemorySafety()]
 
 let package = Package(
   name: "benchmarks",
-  dependencies: [.package(name: "cyclades", path: "..")],
+  dependencies: [
+    .package(name: "cyclades", path: ".."),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    // Only as something to be measured against.
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+  ],
   targets: [
     // What Cyclades is measured against, written as others write it.
     .target(name: "CRivals", path: "CRivals"),
@@ -18,6 +23,32 @@ let package = Package(
         "CRivals", "Measure", .product(name: "CycladesRing", package: "cyclades"),
       ],
       path: "bench-ring", swiftSettings: settings),
+    // The transport: the benchmark starts the servers and the load generator that lie beside it.
+    .executableTarget(
+      name: "bench-transport",
+      dependencies: [
+        "Measure", "transport-load", "transport-raw", "transport-cyclades", "transport-nio",
+      ],
+      path: "bench-transport", swiftSettings: settings),
+    .executableTarget(
+      name: "transport-load", path: "transport-load", linkerSettings: [.linkedLibrary("xxhash")]),
+    .executableTarget(
+      name: "transport-raw", path: "transport-raw", linkerSettings: [.linkedLibrary("uring")]),
+    .target(name: "CountAllocations", path: "CountAllocations"),
+    .executableTarget(
+      name: "transport-cyclades",
+      dependencies: [
+        "CountAllocations", .product(name: "CycladesTransport", package: "cyclades"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "transport-cyclades", swiftSettings: settings),
+    .executableTarget(
+      name: "transport-nio",
+      dependencies: [
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      path: "transport-nio", swiftSettings: settings),
   ],
   cLanguageStandard: .gnu17
 )
