@@ -50,9 +50,9 @@ public final class Replica: Sendable {
   /// Returns when the log is replayed and this replica listens; a leader may not be elected yet.
   /// `machine` makes the initial state. Throws when the folder, the address or the configuration is
   /// not usable; nothing is left running then.
-  public static func start<Machine: StateMachine & SendableMetatype>(
+  public static func start(
     _ configuration: ReplicaConfiguration, logger: Logger,
-    machine: @escaping @Sendable () -> Machine
+    machine: @escaping @Sendable () -> any StateMachine
   ) async throws(ReplicationError) -> Replica {
     guard let listen = configuration.peers[configuration.node] else {
       throw ReplicationError(

@@ -21,12 +21,12 @@ final class ReplicaCoreReference: @unchecked Sendable {
 }
 
 /// Matches the outcomes of a host of one group with the callers that wait for them.
-final class ReplicaCore<Machine: StateMachine>: ReplicaOperations, ReplicaHostDelegate {
-  private let host: ReplicaHost<Machine>
+final class ReplicaCore: ReplicaOperations, ReplicaHostDelegate {
+  private let host: ReplicaHost
   private var waiting: [UInt64: ReplicaCompletion] = [:]
   private var nextID: UInt64 = 1
 
-  init(_ host: ReplicaHost<Machine>) {
+  init(_ host: ReplicaHost) {
     self.host = host
     host.delegate = self
   }

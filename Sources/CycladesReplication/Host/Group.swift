@@ -32,12 +32,12 @@ enum Answer {
 ///
 /// Everything that the core asks for is carried out here, in the order it asks. The core is never
 /// called from inside: submitted work is gathered, and goes in at the end of the turn.
-final class Group<Machine: StateMachine> {
+final class Group {
   let id: UInt32
   let index: Int
   let members: [NodeID]
   private(set) var core: Paxos
-  private(set) var machine: Machine
+  private(set) var machine: any StateMachine
   private unowned let host: any GroupHost
 
   private var sessions = SessionTable()
@@ -65,12 +65,12 @@ final class Group<Machine: StateMachine> {
   }
 
   /// An entry takes no more requests at this size, in bytes.
-  private static var entryBytesTarget: Int { 1 << 20 }
+  private static let entryBytesTarget: Int = 1 << 20
   /// One answer to a fetch is about this large, in bytes.
-  private static var learnBytesTarget: Int { 1 << 20 }
+  private static let learnBytesTarget: Int = 1 << 20
 
   init(
-    _ configuration: GroupConfiguration, index: Int, recovered: RecoveredState<Machine>,
+    _ configuration: GroupConfiguration, index: Int, recovered: RecoveredState,
     timing: Timing, windowBytes: Int, host: any GroupHost
   ) throws(ReplicationError) {
     id = configuration.id
@@ -132,7 +132,7 @@ final class Group<Machine: StateMachine> {
   var snapshotHead: SnapshotHead { SnapshotHead(logTime: logTime, sessions: sessions) }
 
   /// Goes on from a snapshot, which is durable, in place of the entries up to `slot`.
-  func install(_ state: SnapshotAssembly<Machine>.State, through slot: Slot) {
+  func install(_ state: SnapshotAssembly.State, through slot: Slot) {
     precondition(slot > core.applied && !leads, "a snapshot must not set a replica back")
     machine = state.machine
     sessions = state.head.sessions

@@ -2,8 +2,8 @@ import CycladesPaxos
 import CycladesTransport
 
 /// A group's state as its log has it.
-struct RecoveredState<Machine: StateMachine> {
-  var machine: Machine
+struct RecoveredState {
+  var machine: any StateMachine
   var head: SnapshotHead
   var paxos = Recovered()
 
@@ -12,7 +12,7 @@ struct RecoveredState<Machine: StateMachine> {
   ///
   /// - Complexity: O(log behind the snapshot).
   init(
-    _ start: SnapshotAssembly<Machine>.State, _ group: RecoveredGroup, id: UInt32,
+    _ start: SnapshotAssembly.State, _ group: RecoveredGroup, id: UInt32,
     segments: [LogSegment], pool: BufferPool
   ) throws(ReplicationError) {
     machine = start.machine

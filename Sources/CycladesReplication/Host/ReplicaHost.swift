@@ -10,13 +10,13 @@ public import Logging
 /// were submitted. A read is linearizable; it is not ordered after writes that are unanswered yet.
 ///
 /// All of it belongs to the reactor's thread: create, start, use and stop it there.
-public final class ReplicaHost<Machine: StateMachine> {
+public final class ReplicaHost {
   /// What the host was made with.
   public let configuration: HostConfiguration
   /// The reactor that the host lives on.
   public let reactor: Reactor
-  /// Told the outcomes.
-  public weak var delegate: (any ReplicaHostDelegate)?
+  /// Told the outcomes; held until `stop`.
+  public var delegate: (any ReplicaHostDelegate)?
   /// Told to peers at every handshake from now on, for the layer above; at most 1 KiB.
   public var announcement: [UInt8] {
     didSet { precondition(announcement.count <= 1024, "an announcement has at most 1024 bytes") }
@@ -28,9 +28,9 @@ public final class ReplicaHost<Machine: StateMachine> {
   let cluster: UInt64
   let folder: DataFolder
   private var storage: Log!
-  private var snapshots: Snapshots<ReplicaHost<Machine>>!
-  private let newMachine: (UInt32) -> Machine
-  private var replicas: [Group<Machine>?] = []
+  private var snapshots: Snapshots!
+  private let newMachine: (UInt32) -> any StateMachine
+  private var replicas: [Group?] = []
   private var couriers: [Courier] = []
   private var links: [NodeID: PeerLink] = [:]
   private var announcements: [NodeID: [UInt8]] = [:]
@@ -41,7 +41,7 @@ public final class ReplicaHost<Machine: StateMachine> {
   private var hasNewWork = false
   private var isStopping = false
 
-  private static var tickInterval: Duration { .milliseconds(10) }
+  private static let tickInterval = Duration.milliseconds(10)
 
   /// Opens the data folder and recovers what its log holds.
   ///
@@ -50,7 +50,7 @@ public final class ReplicaHost<Machine: StateMachine> {
   /// the newest snapshots and all decided entries of the log before this returns.
   public init(
     _ configuration: HostConfiguration, reactor: Reactor, logger: Logger,
-    makeMachine: @escaping (UInt32) -> Machine
+    makeMachine: @escaping (UInt32) -> any StateMachine
   ) throws(ReplicationError) {
     try configuration.validate()
     for (index, group) in configuration.groups.enumerated() where group.id != UInt32(index) {
@@ -65,7 +65,7 @@ public final class ReplicaHost<Machine: StateMachine> {
     newMachine = makeMachine
     folder = try DataFolder(configuration)
     let files = try SnapshotRecovery(folder, cluster: cluster, logger: logger)
-    var loaded: [LoadedSnapshot<Machine>?] = []
+    var loaded: [LoadedSnapshot?] = []
     for group in configuration.groups {
       loaded.append(try files.load(group.id) { makeMachine(group.id) })
     }
@@ -140,6 +140,7 @@ public final class ReplicaHost<Machine: StateMachine> {
     deliverRefusals()
     snapshots.stop()
     storage.stop()
+    delegate = nil
   }
 
   private func tick() {
@@ -147,7 +148,7 @@ public final class ReplicaHost<Machine: StateMachine> {
     for replica in replicas { replica?.step(.tick(now: now)) }
     for courier in couriers where !courier.isIdle { courier.expire() }
     snapshots.tick(now)
-    reactor.schedule(after: Self.tickInterval) { [weak self] in self?.tick() }
+    reactor.schedule(after: Self.tickInterval) { self.tick() }
   }
 
   /// A 64-bit name for a cluster (FNV-1a); the seed of every checksum.
@@ -264,10 +265,12 @@ public final class ReplicaHost<Machine: StateMachine> {
   /// Where the listener for peers is bound; `nil` before `start`.
   public var peerAddress: SocketAddress? { listener.address }
 
-  /// Calls `body` with this node's copy of a group's state, which may lag behind the leader's.
-  public func withMachine<R>(of group: UInt32, _ body: (Machine) -> R) -> R? {
-    guard group < UInt32(replicas.count), let replica = replicas[Int(group)] else { return nil }
-    return body(replica.machine)
+  /// This node's copy of a group's state, to be looked at; it may lag behind the leader's. `nil` when
+  /// the node is no member.
+  ///
+  /// Ask again each time: when a snapshot is installed another machine takes its place.
+  public func machine(of group: UInt32) -> (any StateMachine)? {
+    group < UInt32(replicas.count) ? replicas[Int(group)]?.machine : nil
   }
 
   func courier(_ group: Int) -> Courier { couriers[group] }
@@ -314,6 +317,7 @@ extension ReplicaHost: LogOwner {
   func logFailed(_ error: ReplicationError) {
     failure = error
     logger.critical("the log failed, this node stops", metadata: ["error": "\(error)"])
+    let delegate = delegate
     stop()
     delegate?.failed(error)
   }
@@ -375,8 +379,8 @@ extension ReplicaHost: CourierHost {
 
 extension ReplicaHost: SnapshotsHost {
   var logBytesTarget: Int { configuration.limits.logBytesTarget }
-  func replica(_ group: Int) -> Group<Machine>? { replicas[group] }
-  func makeMachine(_ group: Int) -> Machine { newMachine(UInt32(group)) }
+  func replica(_ group: Int) -> Group? { replicas[group] }
+  func makeMachine(_ group: Int) -> any StateMachine { newMachine(UInt32(group)) }
 }
 
 // MARK: - Peers

@@ -121,10 +121,10 @@ struct StoredSnapshot {
 }
 
 /// Takes the frames of one snapshot in order, from a file or from a peer, and builds the state.
-struct SnapshotAssembly<Machine: StateMachine> {
+struct SnapshotAssembly {
   /// What the frames amount to.
   struct State {
-    var machine: Machine
+    var machine: any StateMachine
     var head: SnapshotHead
   }
 
@@ -134,13 +134,13 @@ struct SnapshotAssembly<Machine: StateMachine> {
   }
 
   let id: SnapshotID
-  private var machine: Machine
+  private var machine: any StateMachine
   private var head: SnapshotHead?
   /// The place of the frame that comes next.
   private(set) var next = 0
 
   /// - Parameter machine: A machine just made.
-  init(_ id: SnapshotID, _ machine: Machine) {
+  init(_ id: SnapshotID, _ machine: any StateMachine) {
     self.id = id
     self.machine = machine
   }

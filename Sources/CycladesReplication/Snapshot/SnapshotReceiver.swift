@@ -11,9 +11,9 @@ protocol SnapshotReceiverHost: AnyObject {
 ///
 /// A few frames are asked for ahead; what was asked for and does not come is asked for again. The
 /// replica keeps its old state until the new one is complete and durable.
-final class SnapshotReceiver<Machine: StateMachine>: FrameFileOwner {
+final class SnapshotReceiver: FrameFileOwner {
   enum End {
-    case complete(SnapshotAssembly<Machine>.State, StoredSnapshot)
+    case complete(SnapshotAssembly.State, StoredSnapshot)
     case failed(String)
   }
 
@@ -23,9 +23,9 @@ final class SnapshotReceiver<Machine: StateMachine>: FrameFileOwner {
   private let cluster: UInt64
   private unowned let host: any SnapshotReceiverHost
   private let ended: (End) -> Void
-  private var assembly: SnapshotAssembly<Machine>
+  private var assembly: SnapshotAssembly
   private var file: FrameFile!
-  private var state: SnapshotAssembly<Machine>.State?
+  private var state: SnapshotAssembly.State?
   /// The place of the next frame to ask for.
   private var asked = 0
   private let frameCount: Int
@@ -33,15 +33,15 @@ final class SnapshotReceiver<Machine: StateMachine>: FrameFileOwner {
   private var askedAt: UInt64
 
   /// Frames asked for and not there yet.
-  private static var framesAhead: Int { 4 }
+  private static let framesAhead: Int = 4
   /// Bytes that may wait for the disk before no more is asked for.
-  private static var backlogMax: Int { 8 << 20 }
-  private static var patience: UInt64 { 500_000_000 }
-  private static var patienceInAll: UInt64 { 5_000_000_000 }
+  private static let backlogMax: Int = 8 << 20
+  private static let patience: UInt64 = 500_000_000
+  private static let patienceInAll: UInt64 = 5_000_000_000
 
   /// Starts to pull the snapshot that `offer`, from `source`, speaks of.
   init(
-    _ offer: WireHeader, from source: NodeID, into machine: Machine, now: UInt64, node: NodeID,
+    _ offer: WireHeader, from source: NodeID, into machine: any StateMachine, now: UInt64, node: NodeID,
     cluster: UInt64, folder: DataFolder, reactor: Reactor, host: any SnapshotReceiverHost,
     ended: @escaping (End) -> Void
   ) throws(ReplicationError) {

@@ -4,8 +4,8 @@ import Glibc
 import Logging
 
 /// A group's state as its newest good snapshot has it.
-struct LoadedSnapshot<Machine: StateMachine> {
-  var state: SnapshotAssembly<Machine>.State
+struct LoadedSnapshot {
+  var state: SnapshotAssembly.State
   var stored: StoredSnapshot
 }
 
@@ -37,9 +37,9 @@ struct SnapshotRecovery {
   ///
   /// A damaged snapshot is passed over, and kept until a good one takes its place: whether an older
   /// one will do, the log decides.
-  func load<Machine: StateMachine>(
-    _ group: UInt32, _ makeMachine: () -> Machine
-  ) throws(ReplicationError) -> LoadedSnapshot<Machine>? {
+  func load(
+    _ group: UInt32, _ makeMachine: () -> any StateMachine
+  ) throws(ReplicationError) -> LoadedSnapshot? {
     let slots = files[group] ?? []
     for (position, slot) in slots.enumerated() {
       let path = path(group, slot)
@@ -57,13 +57,13 @@ struct SnapshotRecovery {
     folder.path + "/" + SnapshotFormat.name(group: group, slot: slot)
   }
 
-  private func restore<Machine: StateMachine>(
-    _ path: String, _ group: UInt32, _ slot: Slot, _ machine: Machine
-  ) throws(ReplicationError) -> LoadedSnapshot<Machine>? {
+  private func restore(
+    _ path: String, _ group: UInt32, _ slot: Slot, _ machine: any StateMachine
+  ) throws(ReplicationError) -> LoadedSnapshot? {
     let descriptor = try Files.open(path, O_RDONLY)
     defer { Files.close(descriptor) }
     let size = try Files.size(descriptor, path)
-    var assembly: SnapshotAssembly<Machine>?
+    var assembly: SnapshotAssembly?
     var offsets = [0]
     while let offset = offsets.last, offset < size {
       let head = try Files.read(descriptor, path, at: offset, count: WireHeader.byteCount)

@@ -3,8 +3,7 @@ import CycladesTransport
 import Logging
 
 /// What the snapshots of a host work on.
-protocol SnapshotsHost<Machine>: SnapshotReceiverHost {
-  associatedtype Machine: StateMachine
+protocol SnapshotsHost: SnapshotReceiverHost {
   var node: NodeID { get }
   var cluster: UInt64 { get }
   var reactor: Reactor { get }
@@ -12,8 +11,8 @@ protocol SnapshotsHost<Machine>: SnapshotReceiverHost {
   var folder: DataFolder { get }
   var log: Log { get }
   var logBytesTarget: Int { get }
-  func replica(_ group: Int) -> Group<Machine>?
-  func makeMachine(_ group: Int) -> Machine
+  func replica(_ group: Int) -> Group?
+  func makeMachine(_ group: Int) -> any StateMachine
   func send(_ frame: Bytes, to peer: NodeID)
 }
 
@@ -24,7 +23,7 @@ protocol SnapshotsHost<Machine>: SnapshotReceiverHost {
 /// together when that is more: so writing snapshots never costs more than half of what writing the
 /// log does. Beyond it, groups whose entries stand in the oldest segment are written out, one at a
 /// time, until the segment can go.
-final class Snapshots<Host: SnapshotsHost>: SnapshotWriterOwner {
+final class Snapshots: SnapshotWriterOwner {
   /// How often something was done since the start.
   struct Counters {
     var written: UInt64 = 0
@@ -32,7 +31,7 @@ final class Snapshots<Host: SnapshotsHost>: SnapshotWriterOwner {
     var failed: UInt64 = 0
   }
 
-  private unowned let host: Host
+  private unowned let host: any SnapshotsHost
   private(set) var counters = Counters()
   /// By group: the snapshot that a restart would begin with.
   private var stored: [StoredSnapshot?]
@@ -41,14 +40,14 @@ final class Snapshots<Host: SnapshotsHost>: SnapshotWriterOwner {
   private var pulledAt: [SnapshotID: UInt64] = [:]
   private var writer: SnapshotWriter?
   private var writeAgainAt: UInt64 = 0
-  private var receivers: [Int: SnapshotReceiver<Host.Machine>] = [:]
+  private var receivers: [Int: SnapshotReceiver] = [:]
 
   /// Snapshots pulled at a time; other groups wait.
-  private static var receiversMax: Int { 4 }
-  private static var retryInterval: UInt64 { 5_000_000_000 }
-  private static var pullPatience: UInt64 { 5_000_000_000 }
+  private static let receiversMax: Int = 4
+  private static let retryInterval: UInt64 = 5_000_000_000
+  private static let pullPatience: UInt64 = 5_000_000_000
 
-  init(_ stored: [StoredSnapshot?], host: Host) {
+  init(_ stored: [StoredSnapshot?], host: any SnapshotsHost) {
     self.stored = stored
     self.host = host
   }
@@ -203,7 +202,7 @@ final class Snapshots<Host: SnapshotsHost>: SnapshotWriterOwner {
     }
   }
 
-  private func ended(_ end: SnapshotReceiver<Host.Machine>.End, _ group: Int) {
+  private func ended(_ end: SnapshotReceiver.End, _ group: Int) {
     receivers[group] = nil
     switch end {
     case .failed(let reason):
