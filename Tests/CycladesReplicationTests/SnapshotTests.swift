@@ -233,7 +233,8 @@ struct SnapshotTests {
     #expect(name == "snapshot-00007-00000000000000123456")
     #expect(SnapshotFormat.parse(name)?.group == 7)
     #expect(SnapshotFormat.parse(name)?.slot == 123_456)
-    for other in [name + ".new", "snapshot-7-5", "segment-0000000001.log", "snapshot-", name + "0"] {
+    for other in [name + ".new", "snapshot-7-5", "segment-0000000001.log", "snapshot-", name + "0"]
+    {
       #expect(SnapshotFormat.parse(other) == nil)
     }
     #expect(SnapshotFormat.isUnfinished(name + ".new"))

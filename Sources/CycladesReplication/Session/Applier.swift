@@ -4,7 +4,8 @@ import CycladesPaxos
 enum Applier {
   /// Moves log time forward, and with it the machine; returns the context of the entry's commands.
   static func advance(
-    _ machine: inout any StateMachine, _ logTime: inout UInt64, _ time: UInt64, group: UInt32, slot: Slot
+    _ machine: inout any StateMachine, _ logTime: inout UInt64, _ time: UInt64, group: UInt32,
+    slot: Slot
   ) -> ApplyContext {
     logTime = max(logTime, time)
     machine.advance(to: logTime)

@@ -41,7 +41,8 @@ final class SnapshotReceiver: FrameFileOwner {
 
   /// Starts to pull the snapshot that `offer`, from `source`, speaks of.
   init(
-    _ offer: WireHeader, from source: NodeID, into machine: any StateMachine, now: UInt64, node: NodeID,
+    _ offer: WireHeader, from source: NodeID, into machine: any StateMachine, now: UInt64,
+    node: NodeID,
     cluster: UInt64, folder: DataFolder, reactor: Reactor, host: any SnapshotReceiverHost,
     ended: @escaping (End) -> Void
   ) throws(ReplicationError) {
