@@ -162,22 +162,33 @@ static uint64_t count_points(const cyc_ring_source *sources, uint32_t members, b
   return sum;
 }
 
-cyc_ring *cyc_ring_build(const cyc_ring_source *sources, uint32_t members, const uint8_t *ids) {
+cyc_ring *cyc_ring_build_from_points(const cyc_ring_source *sources, uint32_t members,
+                                     const uint64_t *unsorted) {
   uint64_t count = count_points(sources, members, false);
   assert(count >= 1 && count <= CYC_RING_POINTS_MAX);
   cyc_ring *ring = allocate((uint32_t)count, members);
-  uint64_t *unsorted = malloc(count * sizeof *unsorted + sort_bytes((uint32_t)count));
-  if (ring == NULL || unsorted == NULL) {
+  uint32_t *counts = malloc(sort_bytes((uint32_t)count));
+  if (ring == NULL || counts == NULL) {
     free(ring);
-    free(unsorted);
+    free(counts);
     return NULL;
   }
+  sort_points(points_of(ring), unsorted, (uint32_t)count, counts);
+  free(counts);
+  return finish(ring, sources);
+}
+
+cyc_ring *cyc_ring_build(const cyc_ring_source *sources, uint32_t members, const uint8_t *ids) {
+  uint64_t count = count_points(sources, members, false);
+  assert(count >= 1 && count <= CYC_RING_POINTS_MAX);
+  uint64_t *unsorted = malloc(count * sizeof *unsorted);
+  if (unsorted == NULL) return NULL;
   uint64_t *end = unsorted;
   for (uint32_t m = 0; m < members; m++) end = hash_member(end, &sources[m], ids, (uint16_t)m);
   assert(end == unsorted + count);
-  sort_points(points_of(ring), unsorted, (uint32_t)count, (uint32_t *)end);
+  cyc_ring *ring = cyc_ring_build_from_points(sources, members, unsorted);
   free(unsorted);
-  return finish(ring, sources);
+  return ring;
 }
 
 /// Merges what `old` keeps with `added` into `ring`.
@@ -219,4 +230,4 @@ cyc_ring *cyc_ring_merge(const cyc_ring *old, const uint16_t *renumber,
   return finish(ring, sources);
 }
 
-void cyc_ring_free(cyc_ring *ring) { free(ring); }
+void cyc_ring_free(const cyc_ring *ring) { free((void *)(uintptr_t)ring); }

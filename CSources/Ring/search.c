@@ -162,3 +162,17 @@ size_t cyc_ring_walk(const cyc_ring *ring, uint64_t position, cyc_ring_distinct 
   }
   return limit;
 }
+
+uint16_t cyc_ring_owner_with_room(const cyc_ring *ring, uint64_t position, const uint32_t *loads,
+                                  const double *shares, double bound) {
+  uint16_t first = find_owner(ring, position);
+  if (loads[first] < bound * shares[first]) return first;
+  const uint64_t *points = points_of(ring), *end = points + ring->points;
+  const uint64_t *point = find_point(ring, position);
+  for (uint32_t walked = 0; walked < ring->points; walked++, point++) {
+    if (point >= end) point = points;
+    uint16_t owner = (uint16_t)*point;
+    if (loads[owner] < bound * shares[owner]) return owner;
+  }
+  return first;
+}

@@ -61,10 +61,17 @@ uint64_t cyc_ring_hash(const void *_Nullable key, size_t length);
 // XXH3-128 with seed 0, low half first.
 void cyc_ring_digest(const void *bytes, size_t length, uint64_t digest[_Nonnull 2]);
 
+// MD5 (RFC 1321) as four little-endian words: ketama's positions. Not for anything secret.
+void cyc_ring_md5(const void *_Nullable bytes, size_t length, uint32_t digest[_Nonnull 4]);
+
 // Builds a ring of 1 ... CYC_RING_POINTS_MAX points. Returns NULL only when memory is short.
 // Time O(points).
 cyc_ring *_Nullable cyc_ring_build(const cyc_ring_source *sources, uint32_t members,
                                    const uint8_t *ids);
+
+// A ring of other points than the hashed ones: as many as the sources say, packed, in any order.
+cyc_ring *_Nullable cyc_ring_build_from_points(const cyc_ring_source *sources, uint32_t members,
+                                               const uint64_t *points);
 
 // The same ring as cyc_ring_build makes, from one that shares most members: takes the points of
 // `old` over under new owner numbers, `renumber[old owner]`, and hashes those of changed sources
@@ -73,7 +80,7 @@ cyc_ring *_Nullable cyc_ring_merge(const cyc_ring *old, const uint16_t *renumber
                                    const cyc_ring_source *sources, uint32_t members,
                                    const uint8_t *ids);
 
-void cyc_ring_free(cyc_ring *ring);
+void cyc_ring_free(const cyc_ring *ring);
 
 // The n points, ascending.
 const uint64_t *cyc_ring_points(const cyc_ring *ring);
@@ -102,5 +109,11 @@ typedef enum cyc_ring_distinct { CYC_RING_MEMBERS, CYC_RING_ZONES } cyc_ring_dis
 // zones, in ring order; returns how many there were. Allocates nothing.
 size_t cyc_ring_walk(const cyc_ring *ring, uint64_t position, cyc_ring_distinct distinct,
                      size_t limit, uint16_t *_Nullable owners);
+
+// The first owner on a walk from a position whose load is below `bound` times its share; the owner
+// of the position when there is none. `loads` and `shares` have one number per member. Allocates
+// nothing and ends after one turn around the ring.
+uint16_t cyc_ring_owner_with_room(const cyc_ring *ring, uint64_t position, const uint32_t *loads,
+                                  const double *shares, double bound);
 
 #pragma clang assume_nonnull end
