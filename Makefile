@@ -17,6 +17,7 @@ REQUESTS ?= 100000
 SEEDS ?= 200
 JOBS ?= $(shell nproc)
 KILLS ?= 20
+IO ?= auto
 
 .PHONY: help
 help: ## List the targets.
@@ -40,10 +41,10 @@ demo: build ## Run three nodes, kill one, count words: the whole idea in a minut
 	.build/release/cyclades demo $(ARGS)
 
 .PHONY: test
-test: setup ## Build and run all tests, or those of ARGS="--filter NAME".
+test: setup ## Build and run all tests, or those of ARGS="--filter NAME"; IO=epoll: without io_uring.
 	timeout 1200 swift build --build-tests
 	@# One at a time: tests with real clocks and processes must not starve each other of two cores.
-	timeout 900 swift test --skip-build --no-parallel $(ARGS)
+	CYCLADES_IO=$(IO) timeout 900 swift test --skip-build --no-parallel $(ARGS)
 
 .PHONY: lint
 lint: ## Check the format of Swift and C.

@@ -75,6 +75,8 @@ let package = Package(
     core("RESP"),
     core("Table", ["CXXHash"]),
     core("Shuffle", ["CXXHash"]),
+    // For tests alone.
+    core("Testing"),
 
     // The Swift libraries, lowest first.
     library("CycladesRing", ["CCycladesRing"]),
@@ -113,7 +115,7 @@ let package = Package(
       swiftSettings: swiftSettings),
 
     tests("CycladesRing"),
-    tests("CycladesTransport"),
+    tests("CycladesTransport", ["CCycladesTesting"]),
     tests("CycladesPaxos", ["CycladesSimulator"]),
     tests("CycladesReplication", ["CycladesTransport", "CycladesPaxos"]),
     tests("CycladesStore"),

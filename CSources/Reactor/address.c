@@ -23,6 +23,10 @@ socklen_t cyc_address_store(const cyc_address *address, struct sockaddr_storage 
   return sizeof *four;
 }
 
+socklen_t cyc_address_size(const struct sockaddr_storage *address) {
+  return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+}
+
 void cyc_address_load(const struct sockaddr_storage *in, cyc_address *out) {
   *out = (cyc_address){0};
   if (in->ss_family == AF_INET6) {

@@ -101,9 +101,9 @@ static void finish(cyc_reactor *r, cyc_connection *c) {
 
 static bool serve_closing(cyc_reactor *r, cyc_connection *c) {
   if (!c->torn_down) {
-    if (c->connecting && !cyc_driver_cancel_connect(r, c)) return false;
+    if (c->connecting && !r->driver->calls->cancel_connect(r, c)) return false;
     if (c->receiving && !c->receive_cancelled) {
-      if (!cyc_driver_cancel_receive(r, c)) return false;
+      if (!r->driver->calls->cancel_receive(r, c)) return false;
       c->receive_cancelled = true;
     }
     if (c->fd >= 0) shutdown(c->fd, SHUT_RDWR);
@@ -151,7 +151,7 @@ static bool serve_open(cyc_reactor *r, cyc_connection *c) {
 bool cyc_connection_serve(cyc_reactor *r, cyc_connection *c) {
   switch ((cyc_state)c->state) {
     case CYC_CONNECTING:
-      return c->connecting || cyc_driver_connect(r, c);
+      return c->connecting || r->driver->calls->connect(r, c);
     case CYC_OPEN:
       return serve_open(r, c);
     case CYC_FLUSHING:

@@ -1,44 +1,78 @@
 #pragma once
 
-// What the reactor asks of the kernel. uring.c answers with io_uring; a second implementation over
-// epoll fits behind the same functions, since all state lives on this side of them.
+// What the reactor asks of the kernel, and the two that answer: uring.c and epoll.c.
 //
-// The functions that start an operation return false, and start nothing, when the kernel's queue is
-// full; the caller keeps its request and comes again next turn. Completions come back during
-// cyc_driver_wait through the cyc_*_on_* functions of internal.h, exactly one terminal one for
-// each start. Starting counts the operation, in the connection and in the reactor; the driver
-// counts it down just before its terminal completion is handed over.
+//   connection.c  stream.c  frames.c  send.c  files.c  listener.c  timers.c    what, and when
+//   ---------------------------------------------------------------------------------------
+//   cyc_driver_calls                                                            this table
+//   ---------------------------------------------------------------------------------------
+//   uring.c: submit, complete                epoll.c: readiness, then the call itself
+//                                            workers.c: file operations on threads
+//
+// All state lives above the table, so an implementation knows operations, not connections' lives.
+//
+// The calls that start an operation return false, and start nothing, when the kernel's queue is
+// full; the caller keeps its request and comes again next turn. Completions come back during `wait`
+// through the cyc_*_on_* functions of internal.h, exactly one terminal one for each start. Starting
+// counts the operation, in the connection and in the reactor; the driver counts it down just before
+// its terminal completion is handed over. A cancellation may be an operation itself or not.
 
 #include "internal.h"
 
-/// NULL with *error set when the kernel refuses.
-cyc_driver *cyc_driver_create(const cyc_reactor_options *options, int *error);
+typedef struct cyc_driver_calls {
+  /// On the owning thread, once, before anything else below. 0 or -errno.
+  int (*enable)(cyc_reactor *r);
+  /// Only when no operation is left.
+  void (*destroy)(cyc_reactor *r);
+  /// Starts what has to be started and waits up to `timeout_ns` for a completion; handles all
+  /// there are. 0, or -errno when the driver itself failed.
+  int (*wait)(cyc_reactor *r, uint64_t timeout_ns);
 
-/// On the owning thread, once, before anything else below. 0 or -errno.
-int cyc_driver_enable(cyc_reactor *r);
+  bool (*accept)(cyc_reactor *r, cyc_listener *l);
+  bool (*cancel_accept)(cyc_reactor *r, cyc_listener *l);
+  bool (*connect)(cyc_reactor *r, cyc_connection *c);
+  bool (*cancel_connect)(cyc_reactor *r, cyc_connection *c);
+  /// Into lent blocks, until it is cancelled or fails.
+  bool (*receive_stream)(cyc_reactor *r, cyc_connection *c);
+  /// Once, into the room behind the connection's input_end.
+  bool (*receive_frames)(cyc_reactor *r, cyc_connection *c);
+  bool (*cancel_receive)(cyc_reactor *r, cyc_connection *c);
+  bool (*send)(cyc_reactor *r, cyc_connection *c);
+  bool (*write)(cyc_reactor *r, cyc_file_operation *operation);
+  bool (*sync)(cyc_reactor *r, cyc_file_operation *operation);
 
-/// Only when no operation is left.
-void cyc_driver_destroy(cyc_reactor *r);
+  /// Receive blocks: lent ones are filled for stream connections and handed over with a
+  /// completion. `reclaim` takes one back; `lend` puts what was reclaimed at the kernel's disposal
+  /// and says how many are.
+  void (*reclaim)(cyc_reactor *r, cyc_block *block);
+  uint32_t (*lend)(cyc_reactor *r);
+} cyc_driver_calls;
 
-uint32_t cyc_driver_flags(const cyc_driver *driver);
+/// The part that every driver begins with.
+struct cyc_driver {
+  const cyc_driver_calls *calls;
+};
 
-/// Submits what was started and waits up to `timeout_ns` for a completion; handles all there are.
-/// 0, or -errno when the driver itself failed.
-int cyc_driver_wait(cyc_reactor *r, uint64_t timeout_ns);
+/// NULL with *error set when the kernel refuses. *flags: the set-up flags that it accepted.
+cyc_driver *cyc_uring_create(const cyc_reactor_options *options, uint32_t *flags, int *error);
+cyc_driver *cyc_epoll_create(const cyc_reactor_options *options, int *error);
 
-bool cyc_driver_accept(cyc_reactor *r, cyc_listener *l);
-bool cyc_driver_cancel_accept(cyc_reactor *r, cyc_listener *l);
-bool cyc_driver_connect(cyc_reactor *r, cyc_connection *c);
-bool cyc_driver_cancel_connect(cyc_reactor *r, cyc_connection *c);
-bool cyc_driver_receive_stream(cyc_reactor *r, cyc_connection *c);
-bool cyc_driver_receive_into(cyc_reactor *r, cyc_connection *c, uint8_t *bytes, size_t room);
-bool cyc_driver_cancel_receive(cyc_reactor *r, cyc_connection *c);
-bool cyc_driver_send(cyc_reactor *r, cyc_connection *c);
-bool cyc_driver_write(cyc_reactor *r, cyc_file_operation *operation, uint32_t vectors);
-bool cyc_driver_sync(cyc_reactor *r, cyc_file_operation *operation);
+/// What a completion or a readiness event carries: kind:8 | generation:24 | index:32.
+static inline uint64_t cyc_tag(uint32_t kind, uint32_t index, uint32_t generation) {
+  return (uint64_t)kind << 56 | (uint64_t)(generation & 0xffffff) << 32 | index;
+}
 
-/// Receive blocks: the kernel fills lent ones for stream connections and hands them over with a
-/// completion. `reclaim` gives one back; `lend` puts what was reclaimed at the kernel's disposal.
-void cyc_driver_reclaim(cyc_reactor *r, cyc_block *block);
-void cyc_driver_lend(cyc_reactor *r);
-uint32_t cyc_driver_lent(const cyc_driver *driver);
+static inline bool cyc_tag_is_of(uint64_t tag, uint32_t generation) {
+  return (tag >> 32 & 0xffffff) == (generation & 0xffffff);
+}
+
+static inline void cyc_count_start(cyc_reactor *r, cyc_connection *c) {
+  c->operations++;
+  r->statistics.operations++;
+}
+
+static inline void cyc_count_end(cyc_reactor *r, cyc_connection *c) {
+  assert(c->operations > 0 && r->statistics.operations > 0);
+  c->operations--;
+  r->statistics.operations--;
+}

@@ -54,7 +54,7 @@ int cyc_file_sync(cyc_reactor *r, int fd, uint64_t user) {
   return 0;
 }
 
-static uint32_t describe_rest(cyc_file_operation *operation) {
+static void describe_rest(cyc_file_operation *operation) {
   uint32_t count = 0;
   uint32_t skip = operation->skip;
   for (uint32_t i = operation->first; i < operation->count && count < VECTORS_MAX; i++) {
@@ -63,16 +63,17 @@ static uint32_t describe_rest(cyc_file_operation *operation) {
     operation->vectors[count++] = (struct iovec){bytes, slice->length - skip};
     skip = 0;
   }
-  return count;
+  operation->vector_count = count;
 }
 
 static bool start(cyc_reactor *r, cyc_file_operation *operation) {
   if (operation->is_sync) {
-    if (!cyc_driver_sync(r, operation)) return false;
+    if (!r->driver->calls->sync(r, operation)) return false;
     r->statistics.file_syncs++;
     return true;
   }
-  if (!cyc_driver_write(r, operation, describe_rest(operation))) return false;
+  describe_rest(operation);
+  if (!r->driver->calls->write(r, operation)) return false;
   r->statistics.file_writes++;
   return true;
 }

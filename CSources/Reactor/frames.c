@@ -59,8 +59,7 @@ bool cyc_frames_serve(cyc_reactor *r, cyc_connection *c) {
     cyc_connection_abort(r, c, CYC_CLOSE_OUT_OF_BUFFERS, 0);
     return true;
   }
-  uint8_t *room = c->input->bytes + c->input_end;
-  return cyc_driver_receive_into(r, c, room, c->input->capacity - c->input_end);
+  return r->driver->calls->receive_frames(r, c);
 }
 
 void cyc_frames_on_receive(cyc_reactor *r, cyc_connection *c, int result) {

@@ -7,7 +7,8 @@
 //   connection.c   slots, connecting, closing            address.c   names and numbers
 //   stream.c       input of stream connections           driver.h    what a kernel interface offers
 //   frames.c       input of framed connections           uring.c     ... as io_uring does it
-//   send.c         output
+//   send.c         output                                epoll.c     ... as epoll does it, with
+//                                                        workers.c   file operations on threads
 //
 // The rule that keeps this simple: nothing starts a kernel operation when it is asked for. A
 // request changes the state of a connection and puts it on the dirty list; once per turn
@@ -61,6 +62,7 @@ typedef struct cyc_connection {
   uint8_t reason;
   int32_t error;
   uint32_t operations;  // in the kernel
+  uint8_t driver_state;
   uint64_t timer;       // connect or flush deadline, 0 when none
   struct cyc_connection *next_free;
   struct cyc_connection *starved_next, *starved_previous;
@@ -117,6 +119,8 @@ typedef struct cyc_file_operation {
   uint64_t total, done;
   uint32_t count, first;  // slices, and the first not fully written
   uint32_t skip;          // bytes of that one already written
+  int result;             // of the system call, where a thread makes it
+  uint32_t vector_count;
   struct iovec *vectors;
   cyc_slice slices[];
 } cyc_file_operation;
@@ -148,6 +152,7 @@ struct cyc_reactor {
   cyc_reactor_options options;
   cyc_pool *pool;
   cyc_driver *driver;
+  cyc_backend backend;
   uint64_t now;
   cyc_reactor_statistics statistics;
   bool enabled, shut;
@@ -246,4 +251,5 @@ void cyc_timers_free(cyc_timers *timers);
 
 // address.c
 socklen_t cyc_address_store(const cyc_address *address, struct sockaddr_storage *out);
+socklen_t cyc_address_size(const struct sockaddr_storage *address);
 void cyc_address_load(const struct sockaddr_storage *in, cyc_address *out);

@@ -93,9 +93,9 @@ static void finish(cyc_reactor *r, cyc_listener *l) {
 }
 
 static bool serve(cyc_reactor *r, cyc_listener *l) {
-  if (!l->closing) return l->accepting || l->resting || cyc_driver_accept(r, l);
+  if (!l->closing) return l->accepting || l->resting || r->driver->calls->accept(r, l);
   if (l->accepting && !l->cancelled) {
-    if (!cyc_driver_cancel_accept(r, l)) return false;
+    if (!r->driver->calls->cancel_accept(r, l)) return false;
     l->cancelled = true;
   }
   if (!l->accepting && !l->cancelled) finish(r, l);

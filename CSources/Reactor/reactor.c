@@ -36,6 +36,28 @@ static bool map_connections(cyc_reactor *r) {
   return true;
 }
 
+// Whether another kernel interface may be let in where this one was refused. Out of descriptors or
+// of buffers, the other one would fare no better.
+static bool may_step_down(const cyc_reactor *r, int error) {
+  if (r->options.io != CYC_IO_AUTO) return false;
+  return error != EMFILE && error != ENFILE && error != ENOBUFS;
+}
+
+static void use_epoll(cyc_reactor *r, int refusal, int *error) {
+  r->driver = cyc_epoll_create(&r->options, error);
+  r->backend = (cyc_backend){.io = CYC_IO_EPOLL, .refusal = refusal};
+}
+
+static void make_driver(cyc_reactor *r, int *error) {
+  if (r->options.io == CYC_IO_EPOLL) {
+    use_epoll(r, 0, error);
+    return;
+  }
+  r->driver = cyc_uring_create(&r->options, &r->backend.flags, error);
+  r->backend.io = CYC_IO_URING;
+  if (!r->driver && may_step_down(r, *error)) use_epoll(r, *error, error);
+}
+
 cyc_reactor *cyc_reactor_create(const cyc_reactor_options *options, cyc_pool *pool, int *error) {
   cyc_reactor *r = calloc(1, sizeof *r);
   if (!r) {
@@ -52,7 +74,7 @@ cyc_reactor *cyc_reactor_create(const cyc_reactor_options *options, cyc_pool *po
   } else if (!map_connections(r)) {
     *error = ENOMEM;
   } else {
-    r->driver = cyc_driver_create(options, error);
+    make_driver(r, error);
   }
   if (r->driver) return r;
   cyc_reactor_destroy(r);
@@ -61,7 +83,14 @@ cyc_reactor *cyc_reactor_create(const cyc_reactor_options *options, cyc_pool *po
 
 int cyc_reactor_enable(cyc_reactor *r) {
   assert(!r->enabled && !r->shut);
-  int result = cyc_driver_enable(r);
+  int result = r->driver->calls->enable(r);
+  // A ring that can be made may still turn out to be unusable; nothing was started on it yet.
+  if (result < 0 && r->backend.io == CYC_IO_URING && may_step_down(r, -result)) {
+    r->driver->calls->destroy(r);
+    int error = 0;
+    use_epoll(r, -result, &error);
+    result = r->driver ? r->driver->calls->enable(r) : -error;
+  }
   r->enabled = result == 0;
   return result;
 }
@@ -78,9 +107,9 @@ static void settle(cyc_reactor *r) {
     int count = cyc_reactor_turn(r, false, &events);
     if (count < 0) break;
     for (int i = 0; i < count; i++) {
-      if (events[i].block) cyc_driver_reclaim(r, events[i].block);
+      if (events[i].block) r->driver->calls->reclaim(r, events[i].block);
     }
-    if (count == 0) cyc_driver_wait(r, 1000000);
+    if (count == 0) r->driver->calls->wait(r, 1000000);
   }
 }
 
@@ -96,7 +125,7 @@ void cyc_reactor_shut_down(cyc_reactor *r) {
     if (r->listeners[i].used) close(r->listeners[i].fd);
   }
   cyc_files_discard(r);
-  if (r->driver) cyc_driver_destroy(r);
+  if (r->driver) r->driver->calls->destroy(r);
   r->driver = NULL;
   cyc_timers_free(&r->timers);
   r->statistics.timers = 0;
@@ -168,7 +197,6 @@ cyc_close_reason cyc_reason_of(int error) {
 // queue stays on its list, in order.
 // Serving one connection may put it (an abort) on the list again: `dirty` is cleared before.
 static bool serve(cyc_reactor *r) {
-  cyc_driver_lend(r);
   if (!cyc_starved_serve(r) || !cyc_listeners_serve(r) || !cyc_files_serve(r)) return false;
   uint32_t done = 0;
   for (; done < r->dirty_count; done++) {
@@ -194,7 +222,7 @@ int cyc_reactor_turn(cyc_reactor *r, bool park, const cyc_event **events) {
     bool is_served = serve(r);
     bool may_wait = park && is_served && r->event_count == 0;
     uint64_t wait = may_wait ? cyc_timers_wait(r) : 0;
-    int result = cyc_driver_wait(r, wait < WAIT_MAX_NS ? wait : WAIT_MAX_NS);
+    int result = r->driver->calls->wait(r, wait < WAIT_MAX_NS ? wait : WAIT_MAX_NS);
     if (result < 0) return result;
     r->now = clock_ns();
     cyc_timers_expire(r);
@@ -219,7 +247,9 @@ void cyc_reactor_close_all(cyc_reactor *r, bool flush) {
 
 cyc_reactor_statistics cyc_reactor_report(const cyc_reactor *r) { return r->statistics; }
 uint64_t cyc_reactor_now(const cyc_reactor *r) { return r->now; }
-uint32_t cyc_reactor_flags(const cyc_reactor *r) { return cyc_driver_flags(r->driver); }
+
+cyc_backend cyc_reactor_backend(const cyc_reactor *r) { return r->backend; }
+
 int cyc_reactor_waker(const cyc_reactor *r) { return r->waker; }
 
 void cyc_waker_wake(int waker) {

@@ -140,7 +140,7 @@ uint64_t cyc_send_queued(const cyc_reactor *r, uint64_t id) {
 
 bool cyc_send_serve(cyc_reactor *r, cyc_connection *c) {
   if (c->sending || c->queue_count == 0) return true;
-  return cyc_driver_send(r, c);
+  return r->driver->calls->send(r, c);
 }
 
 // Describes the head of the queue to the kernel.

@@ -45,19 +45,19 @@ static bool wants_input(const cyc_connection *c) {
 }
 
 bool cyc_starved_serve(cyc_reactor *r) {
-  uint32_t lent = cyc_driver_lent(r->driver);
+  uint32_t lent = r->driver->calls->lend(r);
   while (r->starved_first && lent-- > 0) {
     cyc_connection *c = r->starved_first;
-    if (wants_input(c) && !c->receiving && !cyc_driver_receive_stream(r, c)) return false;
+    if (wants_input(c) && !c->receiving && !r->driver->calls->receive_stream(r, c)) return false;
     cyc_starved_remove(r, c);
   }
   return true;
 }
 
 bool cyc_stream_serve(cyc_reactor *r, cyc_connection *c) {
-  if (wants_input(c)) return c->receiving || c->starved || cyc_driver_receive_stream(r, c);
+  if (wants_input(c)) return c->receiving || c->starved || r->driver->calls->receive_stream(r, c);
   if (c->receiving && !c->receive_cancelled) {
-    if (!cyc_driver_cancel_receive(r, c)) return false;
+    if (!r->driver->calls->cancel_receive(r, c)) return false;
     c->receive_cancelled = true;
   }
   return true;
@@ -74,7 +74,7 @@ void cyc_stream_on_receive(cyc_reactor *r, cyc_connection *c, int result, cyc_bl
     r->statistics.receives++;
     r->statistics.received_bytes += (uint64_t)result;
     if (c->state != CYC_OPEN) {
-      cyc_driver_reclaim(r, block);
+      r->driver->calls->reclaim(r, block);
       return;
     }
     cyc_event *event = cyc_emit_for(r, CYC_EVENT_READABLE, c);
@@ -82,7 +82,7 @@ void cyc_stream_on_receive(cyc_reactor *r, cyc_connection *c, int result, cyc_bl
     event->length = (uint32_t)result;
     return;
   }
-  if (block) cyc_driver_reclaim(r, block);
+  if (block) r->driver->calls->reclaim(r, block);
   if (result == 0) {
     c->input_over = true;
     cyc_mark_dirty(r, c);
@@ -175,7 +175,7 @@ const uint8_t *cyc_stream_begin(cyc_reactor *r, const cyc_event *event, uint32_t
   assert(!r->current.block);
   cyc_connection *c = cyc_find_open(r, event->id);
   if (!c) {
-    if (event->block) cyc_driver_reclaim(r, event->block);
+    if (event->block) r->driver->calls->reclaim(r, event->block);
     return NULL;
   }
   if (event->block) {
@@ -183,7 +183,7 @@ const uint8_t *cyc_stream_begin(cyc_reactor *r, const cyc_event *event, uint32_t
       return show(r, (cyc_slice){event->block, event->offset, event->length}, true, length);
     }
     bool gathered = gather(r, c, event->block->bytes + event->offset, event->length);
-    cyc_driver_reclaim(r, event->block);
+    r->driver->calls->reclaim(r, event->block);
     if (!gathered) return NULL;
   }
   uint32_t have = unconsumed(c);
@@ -200,7 +200,7 @@ void cyc_stream_end(cyc_reactor *r, const cyc_event *event, uint32_t consumed, u
   if (c) c->needs = needs > rest ? needs : 0;
   if (r->current_is_direct) {
     if (c && rest > 0) gather(r, c, shown.block->bytes + shown.offset + consumed, rest);
-    cyc_driver_reclaim(r, shown.block);
+    r->driver->calls->reclaim(r, shown.block);
   } else if (c) {
     c->input_start += consumed;
     settle_rest(r, c);

@@ -9,7 +9,7 @@
 //               could not replace one that the caller kept
 //   reclaimed   ids that are to be lent again
 //
-//   user_data   kind:8 | generation:24 | index:32        a file operation: its address | kind FILE
+//   user_data   cyc_tag                                  a file operation: its address | kind FILE
 //
 // Invariants
 //   - a slot's index is not reused while one of its operations is in the kernel, so a completion
@@ -35,9 +35,9 @@ enum {
 
 enum kind { ACCEPT = 1, CANCEL_ACCEPT, CONNECT, RECEIVE, CANCEL, SEND, WAKE, FILE_DONE };
 
-struct cyc_driver {
+typedef struct uring_driver {
+  cyc_driver base;
   struct io_uring ring;
-  uint32_t flags;
   bool enabled, waker_armed;
   uint64_t wake_count;  // where the waker's counter is read to
 
@@ -48,11 +48,13 @@ struct cyc_driver {
   cyc_block **blocks;
   uint32_t *reclaimed;
   uint32_t reclaimed_count;
-};
+} uring_driver;
+
+static uring_driver *driver_of(cyc_reactor *r) { return (uring_driver *)r->driver; }
 
 // --------------------------------------------------------------------------------------- set-up
 
-static int set_up(cyc_driver *d) {
+static int set_up(uring_driver *d, uint32_t *flags) {
   static const uint32_t ladder[] = {
       IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
       IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
@@ -64,32 +66,15 @@ static int set_up(cyc_driver *d) {
   for (size_t i = 0; i < sizeof ladder / sizeof ladder[0] && result == -EINVAL; i++) {
     struct io_uring_params params = {.flags = ladder[i] | common, .cq_entries = COMPLETIONS};
     result = io_uring_queue_init_params(SUBMISSIONS, &d->ring, &params);
-    d->flags = params.flags;
+    *flags = params.flags;
   }
   return result;
 }
 
-cyc_driver *cyc_driver_create(const cyc_reactor_options *options, int *error) {
-  cyc_driver *d = calloc(1, sizeof *d);
-  if (!d) {
-    *error = ENOMEM;
-    return NULL;
-  }
-  int result = set_up(d);
-  if (result < 0) {
-    free(d);
-    *error = -result;
-    return NULL;
-  }
-  io_uring_ring_dontfork(&d->ring);
-  d->block_count = options->receive_blocks;
-  return d;
-}
-
-uint32_t cyc_driver_flags(const cyc_driver *driver) { return driver->flags; }
+static uint32_t lend(cyc_reactor *r);
 
 static int set_up_lending(cyc_reactor *r) {
-  cyc_driver *d = r->driver;
+  uring_driver *d = driver_of(r);
   d->lent_entries = 1;
   while (d->lent_entries < d->block_count) d->lent_entries *= 2;
   size_t size = d->lent_entries * sizeof(struct io_uring_buf);
@@ -106,21 +91,59 @@ static int set_up_lending(cyc_reactor *r) {
   int result = io_uring_register_buf_ring(&d->ring, &registration, 0);
   if (result < 0) return result;
   for (uint32_t id = d->block_count; id-- > 0;) d->reclaimed[d->reclaimed_count++] = id;
-  cyc_driver_lend(r);
+  lend(r);
   return d->reclaimed_count == 0 ? 0 : -ENOBUFS;
 }
 
-int cyc_driver_enable(cyc_reactor *r) {
-  cyc_driver *d = r->driver;
+// A ring that can be made may still be of no use: a seccomp profile may refuse to enter it, an old
+// kernel may not know a multishot receive. So one byte is received the way all others will be.
+static int receive_one(uring_driver *d, int from, int to) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(&d->ring);
+  io_uring_prep_recv_multishot(entry, from, NULL, 0, 0);
+  entry->flags |= IOSQE_BUFFER_SELECT;
+  entry->buf_group = LENT_GROUP;
+  if (write(to, "", 1) != 1) return -errno;
+  shutdown(to, SHUT_WR);
+  int received = 0;
+  for (bool more = true; more;) {
+    struct io_uring_cqe *done;
+    struct __kernel_timespec limit = {.tv_sec = 1};
+    int result = io_uring_submit_and_wait_timeout(&d->ring, &done, 1, &limit, NULL);
+    if (result < 0 && result != -EINTR) return result;
+    if (io_uring_peek_cqe(&d->ring, &done) != 0) continue;
+    if (done->res < 0) return done->res;
+    if (done->flags & IORING_CQE_F_BUFFER) {
+      d->lent--;
+      d->reclaimed[d->reclaimed_count++] = done->flags >> IORING_CQE_BUFFER_SHIFT;
+    }
+    received += done->res;
+    more = done->flags & IORING_CQE_F_MORE;
+    io_uring_cqe_seen(&d->ring, done);
+  }
+  return received == 1 ? 0 : -EINVAL;
+}
+
+static int check(uring_driver *d) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return -errno;
+  int result = receive_one(d, pair[0], pair[1]);
+  close(pair[0]);
+  close(pair[1]);
+  return result;
+}
+
+static int enable(cyc_reactor *r) {
+  uring_driver *d = driver_of(r);
   int result = io_uring_register(d->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
   if (result < 0) return result;
   d->enabled = true;
   io_uring_register_ring_fd(&d->ring);  // saves a descriptor look-up per enter; optional
-  return set_up_lending(r);
+  result = set_up_lending(r);
+  return result < 0 ? result : check(d);
 }
 
-void cyc_driver_destroy(cyc_reactor *r) {
-  cyc_driver *d = r->driver;
+static void destroy(cyc_reactor *r) {
+  uring_driver *d = driver_of(r);
   if (d->lent_ring && d->enabled) io_uring_unregister_buf_ring(&d->ring, LENT_GROUP);
   io_uring_queue_exit(&d->ring);
   if (d->lent_ring) munmap(d->lent_ring, d->lent_entries * sizeof(struct io_uring_buf));
@@ -134,8 +157,8 @@ void cyc_driver_destroy(cyc_reactor *r) {
 
 // --------------------------------------------------------------------------------------- lending
 
-void cyc_driver_lend(cyc_reactor *r) {
-  cyc_driver *d = r->driver;
+static uint32_t lend(cyc_reactor *r) {
+  uring_driver *d = driver_of(r);
   int added = 0;
   while (d->reclaimed_count > 0) {
     uint32_t id = d->reclaimed[d->reclaimed_count - 1];
@@ -151,10 +174,11 @@ void cyc_driver_lend(cyc_reactor *r) {
   }
   if (added > 0) io_uring_buf_ring_advance(d->lent_ring, added);
   d->lent += (uint32_t)added;
+  return d->lent;
 }
 
-void cyc_driver_reclaim(cyc_reactor *r, cyc_block *block) {
-  cyc_driver *d = r->driver;
+static void reclaim(cyc_reactor *r, cyc_block *block) {
+  uring_driver *d = driver_of(r);
   uint32_t id = block->mark;
   assert(d->blocks[id] == block && d->reclaimed_count < d->block_count);
   if (block->references > 1) {
@@ -164,88 +188,76 @@ void cyc_driver_reclaim(cyc_reactor *r, cyc_block *block) {
   d->reclaimed[d->reclaimed_count++] = id;
 }
 
-uint32_t cyc_driver_lent(const cyc_driver *driver) { return driver->lent; }
-
 // ------------------------------------------------------------------------------------- starting
 
-static uint64_t tag(enum kind kind, uint32_t index, uint32_t generation) {
-  return (uint64_t)kind << 56 | (uint64_t)(generation & 0xffffff) << 32 | index;
-}
-
-static struct io_uring_sqe *next_entry(cyc_driver *d) {
+static struct io_uring_sqe *next_entry(uring_driver *d) {
   struct io_uring_sqe *entry = io_uring_get_sqe(&d->ring);
   if (entry) return entry;
   io_uring_submit(&d->ring);
   return io_uring_get_sqe(&d->ring);
 }
 
-static void count_start(cyc_reactor *r, cyc_connection *c) {
-  c->operations++;
-  r->statistics.operations++;
-}
-
-bool cyc_driver_accept(cyc_reactor *r, cyc_listener *l) {
-  struct io_uring_sqe *entry = next_entry(r->driver);
+static bool start_accept(cyc_reactor *r, cyc_listener *l) {
+  struct io_uring_sqe *entry = next_entry(driver_of(r));
   if (!entry) return false;
   io_uring_prep_multishot_accept(entry, l->fd, NULL, NULL, SOCK_CLOEXEC);
-  entry->user_data = tag(ACCEPT, l->index, l->generation);
+  entry->user_data = cyc_tag(ACCEPT, l->index, l->generation);
   l->accepting = true;
   r->statistics.operations++;
   return true;
 }
 
-bool cyc_driver_cancel_accept(cyc_reactor *r, cyc_listener *l) {
-  struct io_uring_sqe *entry = next_entry(r->driver);
+static bool cancel_accept(cyc_reactor *r, cyc_listener *l) {
+  struct io_uring_sqe *entry = next_entry(driver_of(r));
   if (!entry) return false;
-  io_uring_prep_cancel64(entry, tag(ACCEPT, l->index, l->generation), 0);
-  entry->user_data = tag(CANCEL_ACCEPT, l->index, l->generation);
+  io_uring_prep_cancel64(entry, cyc_tag(ACCEPT, l->index, l->generation), 0);
+  entry->user_data = cyc_tag(CANCEL_ACCEPT, l->index, l->generation);
   r->statistics.operations++;
   return true;
 }
 
-bool cyc_driver_connect(cyc_reactor *r, cyc_connection *c) {
-  struct io_uring_sqe *entry = next_entry(r->driver);
+static bool start_connect(cyc_reactor *r, cyc_connection *c) {
+  struct io_uring_sqe *entry = next_entry(driver_of(r));
   if (!entry) return false;
-  bool six = c->peer->ss_family == AF_INET6;
-  io_uring_prep_connect(entry, c->fd, (struct sockaddr *)c->peer,
-                        six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
-  entry->user_data = tag(CONNECT, c->index, c->generation);
+  io_uring_prep_connect(entry, c->fd, (struct sockaddr *)c->peer, cyc_address_size(c->peer));
+  entry->user_data = cyc_tag(CONNECT, c->index, c->generation);
   c->connecting = true;
-  count_start(r, c);
+  cyc_count_start(r, c);
   return true;
 }
 
 static bool cancel(cyc_reactor *r, cyc_connection *c, enum kind kind) {
-  struct io_uring_sqe *entry = next_entry(r->driver);
+  struct io_uring_sqe *entry = next_entry(driver_of(r));
   if (!entry) return false;
-  io_uring_prep_cancel64(entry, tag(kind, c->index, c->generation), 0);
-  entry->user_data = tag(CANCEL, c->index, c->generation);
-  count_start(r, c);
+  io_uring_prep_cancel64(entry, cyc_tag(kind, c->index, c->generation), 0);
+  entry->user_data = cyc_tag(CANCEL, c->index, c->generation);
+  cyc_count_start(r, c);
   return true;
 }
 
-bool cyc_driver_cancel_connect(cyc_reactor *r, cyc_connection *c) { return cancel(r, c, CONNECT); }
-bool cyc_driver_cancel_receive(cyc_reactor *r, cyc_connection *c) { return cancel(r, c, RECEIVE); }
+static bool cancel_connect(cyc_reactor *r, cyc_connection *c) { return cancel(r, c, CONNECT); }
+static bool cancel_receive(cyc_reactor *r, cyc_connection *c) { return cancel(r, c, RECEIVE); }
 
-bool cyc_driver_receive_stream(cyc_reactor *r, cyc_connection *c) {
-  struct io_uring_sqe *entry = next_entry(r->driver);
+static bool start_receive_stream(cyc_reactor *r, cyc_connection *c) {
+  struct io_uring_sqe *entry = next_entry(driver_of(r));
   if (!entry) return false;
   io_uring_prep_recv_multishot(entry, c->fd, NULL, 0, 0);
   entry->flags |= IOSQE_BUFFER_SELECT;
   entry->buf_group = LENT_GROUP;
-  entry->user_data = tag(RECEIVE, c->index, c->generation);
+  entry->user_data = cyc_tag(RECEIVE, c->index, c->generation);
   c->receiving = true;
-  count_start(r, c);
+  cyc_count_start(r, c);
   return true;
 }
 
-bool cyc_driver_receive_into(cyc_reactor *r, cyc_connection *c, uint8_t *bytes, size_t room) {
-  struct io_uring_sqe *entry = next_entry(r->driver);
+static bool start_receive_frames(cyc_reactor *r, cyc_connection *c) {
+  struct io_uring_sqe *entry = next_entry(driver_of(r));
   if (!entry) return false;
-  io_uring_prep_recv(entry, c->fd, bytes, room, 0);
-  entry->user_data = tag(RECEIVE, c->index, c->generation);
+  cyc_block *input = c->input;
+  io_uring_prep_recv(entry, c->fd, input->bytes + c->input_end, input->capacity - c->input_end, 0);
+  entry->user_data = cyc_tag(RECEIVE, c->index, c->generation);
   c->receiving = true;
-  count_start(r, c);
+  cyc_count_start(r, c);
   return true;
 }
 
@@ -258,8 +270,8 @@ static cyc_gather *take_gather(cyc_reactor *r) {
 
 // A single slice needs no message header that would have to live as long as the operation. Without
 // memory for one, the first slice goes alone.
-bool cyc_driver_send(cyc_reactor *r, cyc_connection *c) {
-  struct io_uring_sqe *entry = next_entry(r->driver);
+static bool start_send(cyc_reactor *r, cyc_connection *c) {
+  struct io_uring_sqe *entry = next_entry(driver_of(r));
   if (!entry) return false;
   c->gather = c->queue_count > 1 ? take_gather(r) : NULL;
   if (c->gather) {
@@ -271,9 +283,9 @@ bool cyc_driver_send(cyc_reactor *r, cyc_connection *c) {
     io_uring_prep_send(entry, c->fd, first->block->bytes + first->offset, first->length,
                        MSG_NOSIGNAL);
   }
-  entry->user_data = tag(SEND, c->index, c->generation);
+  entry->user_data = cyc_tag(SEND, c->index, c->generation);
   c->sending = true;
-  count_start(r, c);
+  cyc_count_start(r, c);
   return true;
 }
 
@@ -283,10 +295,10 @@ static void tag_file(struct io_uring_sqe *entry, cyc_file_operation *operation) 
   entry->user_data = (uint64_t)FILE_DONE << 56 | address;
 }
 
-bool cyc_driver_write(cyc_reactor *r, cyc_file_operation *operation, uint32_t vectors) {
-  struct io_uring_sqe *entry = next_entry(r->driver);
+static bool start_write(cyc_reactor *r, cyc_file_operation *operation) {
+  struct io_uring_sqe *entry = next_entry(driver_of(r));
   if (!entry) return false;
-  io_uring_prep_writev2(entry, operation->fd, operation->vectors, vectors,
+  io_uring_prep_writev2(entry, operation->fd, operation->vectors, operation->vector_count,
                         (uint64_t)operation->offset + operation->done,
                         operation->durable ? RWF_DSYNC : 0);
   tag_file(entry, operation);
@@ -294,8 +306,8 @@ bool cyc_driver_write(cyc_reactor *r, cyc_file_operation *operation, uint32_t ve
   return true;
 }
 
-bool cyc_driver_sync(cyc_reactor *r, cyc_file_operation *operation) {
-  struct io_uring_sqe *entry = next_entry(r->driver);
+static bool start_sync(cyc_reactor *r, cyc_file_operation *operation) {
+  struct io_uring_sqe *entry = next_entry(driver_of(r));
   if (!entry) return false;
   io_uring_prep_fsync(entry, operation->fd, IORING_FSYNC_DATASYNC);
   tag_file(entry, operation);
@@ -306,16 +318,16 @@ bool cyc_driver_sync(cyc_reactor *r, cyc_file_operation *operation) {
 // ------------------------------------------------------------------------------------ completing
 
 static void arm_waker(cyc_reactor *r) {
-  cyc_driver *d = r->driver;
+  uring_driver *d = driver_of(r);
   struct io_uring_sqe *entry = next_entry(d);
   if (!entry) return;
   io_uring_prep_read(entry, r->waker, &d->wake_count, sizeof d->wake_count, 0);
-  entry->user_data = tag(WAKE, 0, 0);
+  entry->user_data = cyc_tag(WAKE, 0, 0);
   d->waker_armed = true;
   r->statistics.operations++;
 }
 
-static cyc_block *filled_block(cyc_driver *d, uint32_t flags) {
+static cyc_block *filled_block(uring_driver *d, uint32_t flags) {
   if (!(flags & IORING_CQE_F_BUFFER)) return NULL;
   uint32_t id = flags >> IORING_CQE_BUFFER_SHIFT;
   assert(id < d->block_count && d->blocks[id] && d->lent > 0);
@@ -327,11 +339,8 @@ static void complete_connection(cyc_reactor *r, enum kind kind, const struct io_
   cyc_connection *c = &r->connections[(uint32_t)done->user_data];
   bool more = done->flags & IORING_CQE_F_MORE;
   assert(c->state != CYC_FREE && c->operations > 0);
-  assert((c->generation & 0xffffff) == (done->user_data >> 32 & 0xffffff));
-  if (!more) {
-    c->operations--;
-    r->statistics.operations--;
-  }
+  assert(cyc_tag_is_of(done->user_data, c->generation));
+  if (!more) cyc_count_end(r, c);
   switch (kind) {
     case CONNECT:
       cyc_connection_on_connect(r, c, done->res);
@@ -340,7 +349,7 @@ static void complete_connection(cyc_reactor *r, enum kind kind, const struct io_
       if (c->frame_max) {
         cyc_frames_on_receive(r, c, done->res);
       } else {
-        cyc_stream_on_receive(r, c, done->res, filled_block(r->driver, done->flags), more);
+        cyc_stream_on_receive(r, c, done->res, filled_block(driver_of(r), done->flags), more);
       }
       break;
     case SEND:
@@ -363,7 +372,7 @@ static void complete(cyc_reactor *r, const struct io_uring_cqe *done) {
     uint64_t address = done->user_data & (UINT64_MAX >> 8);
     cyc_file_on_done(r, (cyc_file_operation *)(uintptr_t)address, done->res);
   } else if (kind == WAKE) {
-    r->driver->waker_armed = false;
+    driver_of(r)->waker_armed = false;
     r->statistics.wakes++;
     cyc_emit(r, CYC_EVENT_WAKE);
   } else {
@@ -377,7 +386,7 @@ static void complete(cyc_reactor *r, const struct io_uring_cqe *done) {
 }
 
 static unsigned reap(cyc_reactor *r) {
-  struct io_uring *ring = &r->driver->ring;
+  struct io_uring *ring = &driver_of(r)->ring;
   struct io_uring_cqe *entry;
   unsigned head, count = 0;
   io_uring_for_each_cqe(ring, head, entry) {
@@ -396,8 +405,8 @@ static bool holds_back(const struct io_uring *ring) {
   return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
-int cyc_driver_wait(cyc_reactor *r, uint64_t timeout_ns) {
-  cyc_driver *d = r->driver;
+static int wait_for(cyc_reactor *r, uint64_t timeout_ns) {
+  uring_driver *d = driver_of(r);
   if (!d->waker_armed && !r->shut) arm_waker(r);
   int result;
   if (timeout_ns == 0) {
@@ -420,4 +429,40 @@ int cyc_driver_wait(cyc_reactor *r, uint64_t timeout_ns) {
   bool passes = result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
                 result == -EBUSY || result == -ENOMEM;
   return passes ? 0 : result;
+}
+
+static const cyc_driver_calls calls = {
+    .enable = enable,
+    .destroy = destroy,
+    .wait = wait_for,
+    .accept = start_accept,
+    .cancel_accept = cancel_accept,
+    .connect = start_connect,
+    .cancel_connect = cancel_connect,
+    .receive_stream = start_receive_stream,
+    .receive_frames = start_receive_frames,
+    .cancel_receive = cancel_receive,
+    .send = start_send,
+    .write = start_write,
+    .sync = start_sync,
+    .reclaim = reclaim,
+    .lend = lend,
+};
+
+cyc_driver *cyc_uring_create(const cyc_reactor_options *options, uint32_t *flags, int *error) {
+  uring_driver *d = calloc(1, sizeof *d);
+  if (!d) {
+    *error = ENOMEM;
+    return NULL;
+  }
+  int result = set_up(d, flags);
+  if (result < 0) {
+    free(d);
+    *error = -result;
+    return NULL;
+  }
+  d->base.calls = &calls;
+  io_uring_ring_dontfork(&d->ring);
+  d->block_count = options->receive_blocks;
+  return &d->base;
 }

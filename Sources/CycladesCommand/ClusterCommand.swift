@@ -32,7 +32,13 @@ struct ClusterCommand: AsyncParsableCommand {
   @Option(help: "The cluster's name.")
   var cluster = "cyclades"
 
+  @Option(help: "How the nodes reach the kernel: auto, uring or epoll.")
+  var io = "auto"
+
   func validate() throws {
+    guard ReactorConfiguration.IO(rawValue: io) != nil else {
+      throw ValidationError("--io: '\(io)' is none of auto, uring, epoll")
+    }
     guard (1...99).contains(nodes) else { throw ValidationError("--nodes must be from 1 to 99") }
     guard (1...65_535 - 200 - nodes).contains(port) else {
       throw ValidationError("--port must leave room for PORT+200+\(nodes) up to 65535")
@@ -72,7 +78,7 @@ struct ClusterCommand: AsyncParsableCommand {
     return [
       "serve", "--id", "\(node)", "--cluster", cluster, "--listen", "127.0.0.1:\(port + node)",
       "--plain", "127.0.0.1:\(port + 100 + node)", "--peers", peers.joined(separator: ","),
-      "--shards", "\(shards)", "--data", "\(data)/node-\(node)",
+      "--shards", "\(shards)", "--data", "\(data)/node-\(node)", "--io", io,
     ]
   }
 

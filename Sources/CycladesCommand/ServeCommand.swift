@@ -84,7 +84,11 @@ struct ServeSettings: ParsableArguments {
   @Option(help: "Reactor threads; this version runs one. (default: 1)")
   var reactors: Int?
 
-  @Option(help: "How to reach the kernel: auto or uring. (default: auto)")
+  @Option(
+    help: """
+      How to reach the kernel: auto (io_uring, or epoll where the kernel refuses it), uring or \
+      epoll. (default: $CYCLADES_IO, or auto)
+      """)
   var io: String?
 
   @Option(
@@ -147,11 +151,11 @@ struct ServeSettings: ParsableArguments {
     if let reactors, reactors != 1 {
       throw CommandFailure("--reactors: this version runs one reactor a node, not \(reactors)")
     }
-    if let io, io != "auto", io != "uring" {
-      guard io == "epoll" else {
+    if let io {
+      guard let choice = ReactorConfiguration.IO(rawValue: io) else {
         throw ValidationError("--io: '\(io)' is none of auto, uring, epoll")
       }
-      throw CommandFailure("--io: this version has no epoll: it needs a kernel with io_uring")
+      configuration.reactor.io = choice
     }
     return configuration
   }

@@ -6,6 +6,12 @@ package func systemErrorText(_ errno: Int32) -> String {
   return unsafe String(cString: text)
 }
 
+/// A variable of the process's environment.
+func environmentVariable(_ name: String) -> String? {
+  guard let value = unsafe getenv(name) else { return nil }
+  return unsafe String(cString: value)
+}
+
 /// The monotonic clock, in nanoseconds.
 package func monotonicNanoseconds() -> UInt64 {
   var time = timespec()

@@ -213,11 +213,15 @@ extension TransportTests {
       var configuration = ReactorConfiguration()
       configuration.receiveBlocks = 4
       configuration.receiveBlockSize = 1024
-      let end = try await withReactor(configuration, setUp: echo) { address, _ in
+      let end = try await withReactor(configuration, setUp: echo) { address, thread in
         let clients = try (0..<30).map { _ in try BlockingClient(address) }
-        for (i, client) in clients.enumerated() {
-          try client.send(pattern(40_000, seed: UInt64(i + 1)))
+        let inputs = clients.indices.map { pattern(40_000, seed: UInt64($0 + 1)) }
+        // All clients send while the reactor looks away, so that it finds them ready together.
+        let sent = try await onReactor(of: thread) { _ in
+          zip(clients, inputs).allSatisfy { (try? $0.send(Array($1[..<4000]))) != nil }
         }
+        #expect(sent)
+        for (client, input) in zip(clients, inputs) { try client.send(Array(input[4000...])) }
         for (i, client) in clients.enumerated() {
           let back = try client.receive(40_000)
           #expect(Blob(back) == Blob(pattern(40_000, seed: UInt64(i + 1))))

@@ -1,6 +1,6 @@
 #pragma once
 
-// One reactor: one thread, one ring, and everything that happens on it.
+// One reactor: one thread, one ring (or epoll set), and everything that happens on it.
 //
 //   caller                         reactor                          kernel
 //   ------                         -------                          ------
@@ -41,7 +41,15 @@ void cyc_address_format(const cyc_address *address, char *out, size_t capacity);
 
 // ------------------------------------------------------------------------------------ reactor
 
+/// How to reach the kernel.
+typedef enum cyc_io {
+  CYC_IO_AUTO,   ///< io_uring, or epoll where the kernel refuses it
+  CYC_IO_URING,  ///< io_uring or nothing
+  CYC_IO_EPOLL,
+} cyc_io;
+
 typedef struct cyc_reactor_options {
+  cyc_io io;
   uint32_t connections_max;     ///< accepted connections at a time; more are closed at once
   uint32_t receive_blocks;      ///< blocks lent to the kernel for stream connections
   uint32_t receive_block_size;  ///< <= CYC_BLOCK_MEDIUM
@@ -67,10 +75,10 @@ typedef struct cyc_reactor_statistics {
   uint64_t connections, listeners, timers, operations;
 } cyc_reactor_statistics;
 
-/// Makes a reactor whose ring is disabled. NULL with *error = errno of the failed step.
+/// Makes a reactor, not enabled yet. NULL with *error = errno of the failed step.
 cyc_reactor *cyc_reactor_create(const cyc_reactor_options *options, cyc_pool *pool, int *error);
 
-/// Enables the ring on the calling thread, which owns the reactor from here on. 0 or -errno.
+/// Enables it on the calling thread, which owns the reactor from here on. 0 or -errno.
 int cyc_reactor_enable(cyc_reactor *reactor);
 
 /// Closes whatever is still open without events, waits for the kernel to let go of every buffer and
@@ -82,8 +90,14 @@ void cyc_reactor_destroy(cyc_reactor *reactor);
 
 cyc_reactor_statistics cyc_reactor_report(const cyc_reactor *reactor);
 
-/// The set-up flags the kernel accepted (IORING_SETUP_*).
-uint32_t cyc_reactor_flags(const cyc_reactor *reactor);
+typedef struct cyc_backend {
+  cyc_io io;       ///< URING or EPOLL
+  uint32_t flags;  ///< the ring's set-up flags that the kernel accepted (IORING_SETUP_*)
+  int refusal;     ///< errno of the refused io_uring when AUTO became EPOLL, else 0
+} cyc_backend;
+
+/// What drives the reactor; final once it is enabled.
+cyc_backend cyc_reactor_backend(const cyc_reactor *reactor);
 
 /// Monotonic nanoseconds, read once per turn.
 uint64_t cyc_reactor_now(const cyc_reactor *reactor);

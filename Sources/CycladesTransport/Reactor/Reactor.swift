@@ -1,7 +1,8 @@
 internal import CCycladesReactor
 public import Logging
 
-/// One thread's share of the network, the disk and the clock: an io_uring with everything on it.
+/// One thread's share of the network, the disk and the clock: an io_uring, or epoll where the kernel
+/// refuses one, with everything on it.
 ///
 /// A reactor runs in *turns*. A turn delivers everything that happened - input, completions, timers,
 /// mail from other threads - to endpoints and closures, one after the other, and then lets the
@@ -32,7 +33,8 @@ public final class Reactor {
 
   /// Makes a reactor; its ring is enabled by `run`.
   ///
-  /// Throws `.ringUnavailable` when the kernel refuses a ring, with the likely cause.
+  /// Throws `.ringUnavailable` with the likely cause when the kernel refuses a ring and
+  /// `configuration.io` allows nothing else.
   public init(
     _ configuration: ReactorConfiguration = ReactorConfiguration(), logger: Logger
   ) throws(TransportError) {
@@ -51,6 +53,9 @@ public final class Reactor {
   /// The time of this turn: read once, when its events were collected.
   public var now: Instant { Instant(nanoseconds: core.now) }
 
+  /// How the reactor reaches the kernel, `.uring` or `.epoll`: final once it runs.
+  public var io: ReactorConfiguration.IO { core.backend.io }
+
   /// What happened so far, and what is alive.
   public var statistics: ReactorStatistics { core.statistics(pool: pool) }
 
@@ -64,8 +69,7 @@ public final class Reactor {
   public func run() throws(TransportError) {
     defer { release() }
     try core.enable()
-    logger.debug(
-      "reactor runs", metadata: ["ring.flags": "0x\(String(core.setupFlags, radix: 16))"])
+    logBackend()
     while true {
       if isStopping, hasNothingLeft, mailbox.close() { return }
       let park = deferred.isEmpty && mailbox.prepareToPark()
@@ -76,6 +80,20 @@ public final class Reactor {
       mailbox.drain(self)
       for observer in observers { observer.turnEnding() }
       endpoints.releaseUnused()
+    }
+  }
+
+  /// The one line that says how this reactor reaches the kernel, and why not as usual.
+  private func logBackend() {
+    let backend = core.backend
+    if let refusal = backend.refusal {
+      logger.notice("reactor uses epoll: \(refusal)")
+    } else if backend.io == .epoll {
+      logger.info("reactor uses epoll, as configured")
+    } else {
+      logger.debug(
+        "reactor uses io_uring",
+        metadata: ["ring.flags": "0x\(String(backend.ringFlags, radix: 16))"])
     }
   }
 

@@ -1,5 +1,18 @@
-/// Limits of one reactor. Sizes are in bytes.
+/// Limits of one reactor, and how it reaches the kernel. Sizes are in bytes.
 public struct ReactorConfiguration: Sendable {
+  /// A way to reach the kernel.
+  public enum IO: String, Sendable, CaseIterable {
+    /// io_uring, or epoll where the kernel refuses it, as Docker's default profile does.
+    case auto
+    /// io_uring or an error.
+    case uring
+    /// epoll, with threads for files.
+    case epoll
+  }
+
+  /// How to reach the kernel. `.auto`, the default, lets the environment variable `CYCLADES_IO`
+  /// decide when it is set to the name of a case.
+  public var io = IO.auto
   /// Memory for all buffers of the reactor. Default 1 GiB.
   public var poolBudgetBytes = 1 << 30
   /// Blocks lent to the kernel for stream input, shared by all connections. Default 256.
@@ -21,6 +34,19 @@ public struct ReactorConfiguration: Sendable {
 
   /// Makes a configuration with the defaults.
   public init() {}
+
+  /// What `io` means here: the environment's wish where it leaves the choice open.
+  func resolvedIO() throws(TransportError) -> IO {
+    guard io == .auto, let wish = environmentVariable("CYCLADES_IO"), !wish.isEmpty else {
+      return io
+    }
+    guard let choice = IO(rawValue: wish) else {
+      throw TransportError(
+        .invalidConfiguration,
+        "CYCLADES_IO is \"\(wish)\": it must be one of auto, uring, epoll")
+    }
+    return choice
+  }
 
   func validate() throws(TransportError) {
     func check(_ holds: Bool, _ message: String) throws(TransportError) {

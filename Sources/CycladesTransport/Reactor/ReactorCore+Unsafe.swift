@@ -9,6 +9,7 @@ internal import CCycladesReactor
 
   init(_ configuration: ReactorConfiguration, pool: BufferPool) throws(TransportError) {
     var options = cyc_reactor_options(
+      io: try configuration.resolvedIO().raw,
       connections_max: UInt32(configuration.connectionsMax),
       receive_blocks: UInt32(configuration.receiveBlocks),
       receive_block_size: UInt32(configuration.receiveBlockSize),
@@ -25,7 +26,7 @@ internal import CCycladesReactor
   }
 
   /// Says which of the usual causes keeps a ring from being set up.
-  private static func refusal(_ errno: Int32) -> TransportError {
+  static func refusal(_ errno: Int32) -> TransportError {
     let likely =
       switch errno {
       case 1: "; a seccomp profile (Docker's default) or sysctl kernel.io_uring_disabled denies it"
@@ -48,7 +49,15 @@ internal import CCycladesReactor
 
   var now: UInt64 { unsafe cyc_reactor_now(raw) }
   var waker: Waker { Waker(descriptor: unsafe cyc_reactor_waker(raw)) }
-  var setupFlags: UInt32 { unsafe cyc_reactor_flags(raw) }
+
+  /// What drives the reactor, the ring's set-up flags, and why a ring was refused, if one was.
+  var backend: (io: ReactorConfiguration.IO, ringFlags: UInt32, refusal: TransportError?) {
+    let backend = unsafe cyc_reactor_backend(raw)
+    return (
+      backend.io == CYC_IO_URING ? .uring : .epoll, backend.flags,
+      backend.refusal == 0 ? nil : Self.refusal(backend.refusal)
+    )
+  }
 
   // MARK: Turns
 
@@ -256,6 +265,16 @@ internal import CCycladesReactor
       fileSyncs: report.file_syncs, wakes: report.wakes, connections: Int(report.connections),
       listeners: Int(report.listeners), timers: Int(report.timers),
       operations: Int(report.operations), blocks: pool.statistics.takenBlocks)
+  }
+}
+
+extension ReactorConfiguration.IO {
+  fileprivate var raw: cyc_io {
+    switch self {
+    case .auto: CYC_IO_AUTO
+    case .uring: CYC_IO_URING
+    case .epoll: CYC_IO_EPOLL
+    }
   }
 }
 

@@ -2,7 +2,7 @@
 public struct ReactorStatistics: Sendable, Hashable {
   /// Turns of the loop.
   public var turns: UInt64 = 0
-  /// System calls into the ring.
+  /// System calls into the ring, or with epoll for everything it does but connecting and files.
   public var enters: UInt64 = 0
   /// Events handed to endpoints, timers and completions.
   public var events: UInt64 = 0
