@@ -6,7 +6,7 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
   private let high: UInt64
   private let low: UInt64
   private let scope: UInt32
-  private let isIPv6: Bool
+  let isIPv6: Bool
   /// The port; 0 lets the system choose one when listening.
   public let port: UInt16
 
