@@ -1,4 +1,5 @@
-// transport-cyclades handler|frames|async: the echo server that users of Cyclades write.
+// transport-cyclades handler|async|frames|frames-async: the servers that users of Cyclades write, echo
+// and the end of a stream of frames.
 //
 // Prints its port, serves until standard input ends, prints what it counted as one line of JSON.
 
@@ -14,6 +15,24 @@ struct Echo: ConnectionHandler {
     io.send(received: 0..<bytes.byteCount)
     return Progress(consumed: bytes.byteCount)
   }
+}
+
+/// Takes verified frames, and answers the end of input with the number of bytes.
+struct Sink: FrameHandler {
+  var byteCount: UInt64 = 0
+
+  mutating func received(_ kind: UInt16, _ payload: RawSpan, _ io: inout ConnectionIO) {
+    byteCount += UInt64(payload.byteCount + SealedFrame.headerSize)
+  }
+
+  mutating func inputEnded(_ io: inout ConnectionIO) -> InputEnd {
+    io.send(copying: bytes(of: byteCount))
+    return .close
+  }
+}
+
+func bytes(of number: UInt64) -> [UInt8] {
+  (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
 }
 
 let configuration: ReactorConfiguration = {
@@ -41,37 +60,60 @@ func finish(_ address: SocketAddress, _ figures: () async throws -> ReactorStati
   exit(0)
 }
 
-func serveWithHandlers(_ group: ReactorGroup) async throws {
+let frames = Mode.frames(maximumSize: 1 << 20)
+
+func serveWithHandlers(
+  _ group: ReactorGroup, _ mode: Mode = .stream,
+  _ makeEndpoint: @escaping @Sendable (Reactor) -> any Endpoint
+) async throws {
   let executor = group.executors[0]
   let address = try await executor.withReactor { reactor in
-    let endpoint = HandlerEndpoint(on: reactor) { _ in Echo() }
-    return try reactor.listen(on: .loopback(), backlog: 4096, endpoint: endpoint).address
+    try reactor.listen(
+      on: .loopback(), backlog: 4096, mode: mode, endpoint: makeEndpoint(reactor)
+    ).address
   }
   try await finish(address) { try await executor.withReactor { $0.statistics } }
 }
 
-func serveWithTasks(_ group: ReactorGroup, _ logger: Logger) async throws {
+func serveWithTasks(
+  _ group: ReactorGroup, _ mode: Mode = .stream, _ handler: @escaping ConnectionServer.Handler
+) async throws {
   let executor = group.executors[0]
   let server = try await ConnectionServer.bind(
-    to: .loopback(), on: group, backlog: 4096, logger: logger)
-  async let serving: Void = server.run { connection in
-    while let bytes = try await connection.next() { try await connection.write(bytes) }
-  }
+    to: .loopback(), on: group, backlog: 4096, mode: mode, logger: logger)
+  async let serving: Void = server.run(handler)
   try await finish(server.address) { try await executor.withReactor { $0.statistics } }
   try await serving
 }
+
+let logger = Logger(label: "echo")
 
 @main
 enum Servers {
   static func main() async throws {
     raiseDescriptorLimit()
-    let logger = Logger(label: "echo")
     let group = try ReactorGroup(configuration: configuration, logger: logger)
     switch CommandLine.arguments.dropFirst().first {
-    case "handler": try await serveWithHandlers(group)
-    case "async": try await serveWithTasks(group, logger)
+    case "handler":
+      try await serveWithHandlers(group) { HandlerEndpoint(on: $0) { _ in Echo() } }
+    case "frames":
+      try await serveWithHandlers(group, frames) {
+        HandlerEndpoint(on: $0) { _ in SealedFrames(Sink()) }
+      }
+    case "async":
+      try await serveWithTasks(group) { connection in
+        while let bytes = try await connection.next() { try await connection.write(bytes) }
+      }
+    case "frames-async":
+      try await serveWithTasks(group, frames) { connection in
+        var byteCount: UInt64 = 0
+        while let frame = try await connection.nextFrame() {
+          byteCount += UInt64(frame.byteCount + SealedFrame.headerSize)
+        }
+        try await connection.write(bytes(of: byteCount))
+      }
     default:
-      print("usage: transport-cyclades handler|frames|async")
+      print("usage: transport-cyclades handler|async|frames|frames-async")
       exit(64)
     }
   }

@@ -6,6 +6,7 @@ public struct TransportError: Error, Sendable, CustomStringConvertible {
       case outOfBuffers, ringUnavailable, ringFailed, addressUnresolved, addressMalformed
       case listenFailed, threadFailed, invalidConfiguration
       case refused, unreachable, timedOut, reset, closed, cancelled, connectFailed, limitExceeded
+      case protocolViolation
     }
     private let kind: Kind
     private init(_ kind: Kind) { self.kind = kind }
@@ -43,6 +44,9 @@ public struct TransportError: Error, Sendable, CustomStringConvertible {
     public static let connectFailed = Code(.connectFailed)
     /// A limit that this side has set was passed: input, output, a line, those who wait.
     public static let limitExceeded = Code(.limitExceeded)
+
+    /// The peer sent what its protocol does not allow: a frame too long, damaged, of unknown version.
+    public static let protocolViolation = Code(.protocolViolation)
 
     /// The code's name.
     public var description: String { kind.rawValue }
@@ -85,6 +89,7 @@ extension TransportError {
       case .refused: .refused
       case .reset: .reset
       case .timedOut: .timedOut
+      case .protocolViolation: .protocolViolation
       case .sendOverflow, .inputOverflow, .outOfBuffers: .limitExceeded
       case .failed where reason.isUnreachable: .unreachable
       case .failed: connecting ? .connectFailed : .closed

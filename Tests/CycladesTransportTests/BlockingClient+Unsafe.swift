@@ -170,3 +170,19 @@ func limitDescriptors(to limit: Int32) -> Int32 {
   unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
   return usual
 }
+
+/// Runs a body on a thread of its own.
+func onThread(_ body: @escaping @Sendable () -> Void) {
+  final class Start {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+  var thread = pthread_t()
+  unsafe pthread_create(
+    &thread, nil,
+    { argument in
+      unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
+      return nil
+    }, Unmanaged.passRetained(Start(body)).toOpaque())
+  pthread_detach(thread)
+}

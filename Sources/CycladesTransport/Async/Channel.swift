@@ -14,6 +14,14 @@ final class Channel: @unchecked Sendable {
     case failed(TransportError)
   }
 
+  private enum Backlog {
+    case none
+    /// Left with the reactor until `kept` is taken.
+    case left
+    /// Asked for; the reactor shows it in the next turn.
+    case coming
+  }
+
   /// How many pieces are kept by reference, and below what share of its block one is gathered.
   private static let keptMax = 16
   private static let smallShare = 4
@@ -25,8 +33,8 @@ final class Channel: @unchecked Sendable {
 
   private var kept: [SliceReference] = []
   private var keptFirst = 0
-  /// The reactor gathers input that is to be shown again when `kept` is taken.
-  private var hasBacklog = false
+  /// Input behind what is kept, gathered by the reactor.
+  private var backlog = Backlog.none
   private var isPaused = false
   private var hasEnded = false
   private var failure: TransportError?
@@ -45,15 +53,19 @@ final class Channel: @unchecked Sendable {
     peer = reactor.peerAddress(connection)
   }
 
+  /// The peer's address in words.
+  var place: String { peer.map { "\($0)" } ?? "an unknown peer" }
+
   // MARK: From the reactor
 
   func received(_ byteCount: Int, _ reactor: Reactor) -> Progress {
+    if backlog == .coming { backlog = .none }
     if let waiter = reader {
       reader = nil
       waiter.resume(.bytes(reactor.core.shareInput(0..<byteCount)), reactor)
       return Progress(consumed: byteCount)
     }
-    guard !hasBacklog, kept.count - keptFirst < Self.keptMax else {
+    guard backlog == .none, kept.count - keptFirst < Self.keptMax else {
       return leave(byteCount, reactor)
     }
     let reference = reactor.core.shareInput(0..<byteCount)
@@ -67,7 +79,7 @@ final class Channel: @unchecked Sendable {
 
   /// Leaves input with the reactor, which gathers it.
   private func leave(_ byteCount: Int, _ reactor: Reactor) -> Progress {
-    hasBacklog = true
+    backlog = .left
     if byteCount >= endpoint.inputLimit { pause(reactor) }
     return Progress(consumed: 0)
   }
@@ -90,7 +102,7 @@ final class Channel: @unchecked Sendable {
   /// No more input comes: the peer has finished, or the server is stopping.
   func inputEnded(_ reactor: Reactor?) {
     hasEnded = true
-    guard let waiter = reader else { return }
+    guard backlog == .none, let waiter = reader else { return }
     reader = nil
     waiter.resume(.end, reactor)
   }
@@ -129,16 +141,20 @@ final class Channel: @unchecked Sendable {
       }
       return .bytes(reference)
     }
-    if hasBacklog, failure == nil { return nil }
+    if backlog != .none, failure == nil { return nil }
     if hasEnded { return .end }
     return failure.map { .failed($0) }
   }
 
   private func showRest(_ reactor: Reactor) {
-    if hasBacklog, !isPaused { reactor.pauseReading(connection) }
-    if hasBacklog || isPaused { reactor.resumeReading(connection) }
-    hasBacklog = false
+    if backlog == .left {
+      // Reading that resumes shows again what was left.
+      pause(reactor)
+      backlog = .coming
+    }
+    guard isPaused else { return }
     isPaused = false
+    reactor.resumeReading(connection)
   }
 
   func read(
@@ -231,7 +247,7 @@ final class Channel: @unchecked Sendable {
 
   /// Whether it could serve another user: open, with nothing left over from the last one.
   func isClean(_ reactor: Reactor) -> Bool {
-    failure == nil && !hasEnded && !hasBacklog && kept.isEmpty && reactor.isOpen(connection)
+    failure == nil && !hasEnded && backlog == .none && kept.isEmpty && reactor.isOpen(connection)
   }
 }
 

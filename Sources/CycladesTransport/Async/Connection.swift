@@ -165,6 +165,14 @@ public struct Connection: ~Copyable, Sendable {
     }
   }
 
+  /// Whether a line left something over that nobody has read.
+  var hasRest: Bool {
+    switch rest {
+    case .some: true
+    case .none: false
+    }
+  }
+
   /// Gives the channel up without closing it, for whoever goes on with it.
   consuming func detach() -> Channel {
     isOpen = false

@@ -210,7 +210,7 @@ private func serveOne(
     logger.debug(
       "a connection's handler failed",
       metadata: [
-        "peer": "\(channel.peer.map { "\($0)" } ?? "gone")", "error": "\(error)",
+        "peer": "\(channel.place)", "error": "\(error)",
       ])
     connection.abort()
   }

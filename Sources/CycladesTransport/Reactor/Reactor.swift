@@ -22,6 +22,8 @@ public final class Reactor {
   public let executor: ReactorExecutor
   /// Where the reactor reports what an operator may want to know.
   public let logger: Logger
+  /// The wrong frames that connections of sealed frames were closed for.
+  public let frameFaults: FrameFaults
 
   let configuration: ReactorConfiguration
   let core: ReactorCore
@@ -50,6 +52,7 @@ public final class Reactor {
     mailbox = Mailbox(waker: core.waker)
     executor = ReactorExecutor(mailbox: mailbox, pool: pool)
     self.logger = logger
+    frameFaults = FrameFaults(logger: logger)
   }
 
   deinit {

@@ -185,7 +185,8 @@ internal import CCycladesReactor
     var bound = cyc_address()
     let result = unsafe cyc_listener_open(raw, &options, &id, &bound)
     guard result == 0 else {
-      throw TransportError(.listenFailed, "cannot listen on \(address)", errno: -result)
+      throw TransportError(
+        .listenFailed, "cannot listen on \(address)", errno: -result, address: address)
     }
     return (id, SocketAddress(bound))
   }
