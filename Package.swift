@@ -69,7 +69,7 @@ let package = Package(
 
     // The C core: bytes, no decisions.
     core("Buffer"),
-    core("Reactor", ["CCycladesBuffer", "CLiburing"]),
+    core("Reactor", ["CCycladesBuffer", "CLiburing", "CXXHash"]),
     core("Ring", ["CXXHash"]),
     core("Wire", ["CXXHash"]),
     core("RESP"),

@@ -13,6 +13,9 @@ let columns = [
     title: "handler", echo: Command("transport-cyclades", "handler"),
     stream: Command("transport-cyclades", "frames")),
   Column(title: "NIO", echo: Command("transport-nio", "handler"), stream: nil),
+  Column(
+    title: "async", echo: Command("transport-cyclades", "async"),
+    stream: Command("transport-cyclades", "frames-async")),
   Column(title: "NIO async", echo: Command("transport-nio", "async"), stream: nil),
   Column(title: "NIO async, own", echo: Command("transport-nio", "async-own"), stream: nil),
 ]

@@ -212,3 +212,19 @@ func fill(_ descriptor: Int32, _ bytes: [UInt8]) throws {
   }
   if written != bytes.count { throw BlockingClient.Failure(what: "write", errno: errno) }
 }
+
+/// Runs a body on a thread of its own.
+func onThread(_ body: @escaping @Sendable () -> Void) {
+  final class Start {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+  var thread = pthread_t()
+  unsafe pthread_create(
+    &thread, nil,
+    { argument in
+      unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
+      return nil
+    }, Unmanaged.passRetained(Start(body)).toOpaque())
+  pthread_detach(thread)
+}

@@ -249,6 +249,23 @@ cyc_slice cyc_stream_share(cyc_reactor *reactor, uint32_t offset, uint32_t lengt
 /// is none (incomplete, paused, closed, or a bad size, which closes the connection).
 bool cyc_frames_next(cyc_reactor *reactor, uint64_t id, cyc_slice *frame);
 
+// ------------------------------------------------------------------------------- sealed frames
+
+enum { CYC_SEALED_HEADER = 16, CYC_SEALED_VERSION = 1 };
+
+typedef enum cyc_sealed_fault {
+  CYC_SEALED_WHOLE = 0,
+  CYC_SEALED_SIZE,             ///< shorter than a header, or not of the size it gives
+  CYC_SEALED_VERSION_UNKNOWN,  ///< not CYC_SEALED_VERSION
+  CYC_SEALED_DAMAGED,          ///< the checksum is another
+} cyc_sealed_fault;
+
+/// Writes the 16 bytes of header that go in front of a payload.
+void cyc_sealed_write(uint8_t *to, uint16_t kind, const uint8_t *payload, size_t length);
+
+/// Verifies a whole frame; *kind is set when it is whole. The payload starts at CYC_SEALED_HEADER.
+cyc_sealed_fault cyc_sealed_check(const uint8_t *frame, size_t size, uint16_t *kind);
+
 // ------------------------------------------------------------------------------------- output
 
 /// Queues a slice and takes over its reference, also when the connection is gone.

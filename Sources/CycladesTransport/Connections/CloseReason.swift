@@ -1,4 +1,5 @@
 internal import CCycladesReactor
+internal import Glibc
 
 /// Why a connection ended.
 public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
@@ -39,6 +40,9 @@ public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
 
   /// Hashes the kind.
   public func hash(into hasher: inout Hasher) { hasher.combine(code) }
+
+  /// Whether the system knows no way to the peer.
+  var isUnreachable: Bool { errno == EHOSTUNREACH || errno == ENETUNREACH }
 
   var raw: cyc_close_reason { cyc_close_reason(rawValue: UInt32(code)) }
 

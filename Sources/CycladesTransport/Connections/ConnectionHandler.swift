@@ -9,7 +9,11 @@ public protocol ConnectionHandler: ~Copyable {
   /// Input of a stream connection, from the first unconsumed byte on; valid during the call.
   mutating func received(_ bytes: RawSpan, _ io: inout ConnectionIO) -> Progress
 
-  /// One frame of a framed connection.
+  /// One frame of a framed connection; valid during the call. `ConnectionIO.share(_:)` keeps a part
+  /// of it without a copy.
+  mutating func received(frame: RawSpan, _ io: inout ConnectionIO)
+
+  /// One frame of a framed connection, to keep; called unless the handler looks at frames in place.
   mutating func received(frame: Bytes, _ io: inout ConnectionIO)
 
   /// The peer has finished sending; what was left unconsumed will never be completed.
@@ -29,6 +33,11 @@ extension ConnectionHandler where Self: ~Copyable {
   /// Discards the input.
   public mutating func received(_ bytes: RawSpan, _ io: inout ConnectionIO) -> Progress {
     Progress(consumed: bytes.byteCount)
+  }
+
+  /// Passes the frame on as `Bytes`.
+  public mutating func received(frame: RawSpan, _ io: inout ConnectionIO) {
+    received(frame: io.share(0..<frame.byteCount), &io)
   }
 
   /// Discards the frame.
@@ -51,6 +60,11 @@ public struct ConnectionIO {
   /// The connection.
   public let connection: ConnectionID
 
+  @inlinable init(reactor: Reactor, connection: ConnectionID) {
+    self.reactor = reactor
+    self.connection = connection
+  }
+
   /// The time of this turn.
   public var now: Instant { reactor.now }
 
@@ -62,6 +76,9 @@ public struct ConnectionIO {
 
   /// Queues bytes by reference; they leave at the end of the turn.
   public func send(_ bytes: Bytes) { reactor.send(connection, bytes) }
+
+  /// Queues a part of the input being shown, by reference; only inside `received`.
+  public func send(received range: Range<Int>) { reactor.send(connection, received: range) }
 
   /// Queues a copy of bytes.
   public func send(copying bytes: RawSpan) { reactor.send(connection, copying: bytes) }

@@ -103,3 +103,9 @@ extension Endpoint {
   /// Does nothing.
   public func closed(_ connection: ConnectionID, _ reason: CloseReason) {}
 }
+
+/// An endpoint that looks at frames in place; `Reactor.share(_:)` keeps a part of one.
+protocol FrameViewer: AnyObject {
+  /// One frame of a framed connection; the span is valid during the call.
+  func received(_ connection: ConnectionID, frame: RawSpan)
+}

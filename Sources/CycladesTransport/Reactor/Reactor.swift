@@ -18,13 +18,20 @@ public final class Reactor {
   public let pool: BufferPool
   /// The way onto the reactor from other threads.
   public let mailbox: Mailbox
+  /// The reactor's thread as an executor of tasks and actors.
+  public let executor: ReactorExecutor
   /// Where the reactor reports what an operator may want to know.
   public let logger: Logger
+  /// The wrong frames that connections of sealed frames were closed for.
+  public let frameFaults: FrameFaults
 
+  let configuration: ReactorConfiguration
   let core: ReactorCore
+  /// The frame that a viewer is looking at.
+  private var shownFrame: SliceReference?
   var endpoints = EndpointTable()
   private var files = FileTable()
-  private var timers: [(() -> Void)?] = []
+  private var timers: [(fire: () -> Void, dropped: (() -> Void)?)?] = []
   private var observers: [any TurnObserver] = []
   /// Calls that would otherwise come from inside a call to the reactor.
   private var deferred: [() -> Void] = []
@@ -39,14 +46,18 @@ public final class Reactor {
     _ configuration: ReactorConfiguration = ReactorConfiguration(), logger: Logger
   ) throws(TransportError) {
     try configuration.validate()
+    self.configuration = configuration
     pool = BufferPool(budgetBytes: configuration.poolBudgetBytes)
     core = try ReactorCore(configuration, pool: pool)
     mailbox = Mailbox(waker: core.waker)
+    executor = ReactorExecutor(mailbox: mailbox, pool: pool)
     self.logger = logger
+    frameFaults = FrameFaults(logger: logger)
   }
 
   deinit {
-    while !mailbox.close() { mailbox.discard() }
+    while !mailbox.close() { executor.append(mailbox.discard()) }
+    executor.abandon()
     core.destroy()
   }
 
@@ -69,15 +80,17 @@ public final class Reactor {
   public func run() throws(TransportError) {
     defer { release() }
     try core.enable()
+    executor.adopt(self)
     logBackend()
     while true {
       if isStopping, hasNothingLeft, mailbox.close() { return }
-      let park = deferred.isEmpty && mailbox.prepareToPark()
+      let park = deferred.isEmpty && executor.isIdle && mailbox.prepareToPark()
       let events = try core.turn(park: park)
       mailbox.unpark()
       deliver(events)
       runDeferred()
       mailbox.drain(self)
+      executor.runJobs()
       for observer in observers { observer.turnEnding() }
       endpoints.releaseUnused()
     }
@@ -101,11 +114,15 @@ public final class Reactor {
   /// that will never run has to be told.
   func release() {
     core.shutDown()
-    while !mailbox.close() { mailbox.discard() }
+    while !mailbox.close() { executor.append(mailbox.discard()) }
+    let dropped = timers.compactMap { $0?.dropped }
+    endpoints.forEach { ($0 as? TaskEndpoint)?.reactorEnded() }
     endpoints = EndpointTable()
     timers = []
     observers = []
     deferred = []
+    for body in dropped { body() }
+    executor.abandon()
   }
 
   /// Ends `run` in an orderly way; see there. Further calls do nothing.
@@ -118,7 +135,7 @@ public final class Reactor {
   private var hasNothingLeft: Bool {
     let statistics = statistics
     return statistics.connections == 0 && statistics.listeners == 0 && files.isEmpty
-      && deferred.isEmpty
+      && deferred.isEmpty && executor.isIdle
   }
 
   /// Adds an observer of turns. It is kept alive until `run` returns.
@@ -131,10 +148,7 @@ public final class Reactor {
       case CYC_EVENT_READABLE:
         core.showInput(of: event, to: endpoints[event.user])
       case CYC_EVENT_FRAMES:
-        let endpoint = endpoints[event.user]
-        while let frame = core.nextFrame(event.connection) {
-          endpoint.received(event.connection, frame: frame)
-        }
+        deliverFrames(of: event.connection, event.user)
       case CYC_EVENT_ACCEPTED, CYC_EVENT_CONNECTED:
         if event.kind == CYC_EVENT_ACCEPTED { endpoints.retain(event.user) }
         endpoints[event.user].opened(event.connection)
@@ -163,6 +177,22 @@ public final class Reactor {
       default:
         break  // a wake: the mailbox is drained every turn
       }
+    }
+  }
+
+  private func deliverFrames(of connection: ConnectionID, _ user: UInt64) {
+    guard let viewer = endpoints.viewer(user) else {
+      let endpoint = endpoints[user]
+      while let frame = core.nextFrame(connection) {
+        endpoint.received(connection, frame: Bytes(frame))
+      }
+      return
+    }
+    while let frame = core.nextFrame(connection) {
+      shownFrame = frame
+      viewer.received(connection, frame: frame.span)
+      shownFrame = nil
+      frame.release()
     }
   }
 
@@ -290,7 +320,17 @@ public final class Reactor {
 
   /// Keeps a part of the input that `received` is being shown, without a copy. Only inside
   /// `received`; the range counts from the start of its span.
-  public func share(_ range: Range<Int>) -> Bytes { core.share(range) }
+  public func share(_ range: Range<Int>) -> Bytes { Bytes(shareReference(range)) }
+
+  func shareReference(_ range: Range<Int>) -> SliceReference {
+    shownFrame?.share(range) ?? core.shareInput(range)
+  }
+
+  /// Queues a part of the input that `received` is being shown, by reference and without an object
+  /// for it. Only inside `received`; the range counts from the start of its span.
+  public func send(_ connection: ConnectionID, received range: Range<Int>) {
+    core.send(connection, shareReference(range))
+  }
 
   // MARK: Files
 
@@ -342,10 +382,17 @@ public final class Reactor {
   /// - Complexity: O(log *n*) for *n* pending timers.
   @discardableResult
   public func schedule(after delay: Duration, _ body: @escaping () -> Void) -> Timer {
+    schedule(after: delay, body, orDropped: nil)
+  }
+
+  /// Calls `dropped` instead of `body` when the reactor ends before the timer does.
+  func schedule(
+    after delay: Duration, _ body: @escaping () -> Void, orDropped dropped: (() -> Void)?
+  ) -> Timer {
     let id = core.addTimer(at: core.now &+ delay.nanosecondsClamped)
     let slot = ConnectionID(rawValue: id).slot
     while timers.count <= slot { timers.append(nil) }
-    timers[slot] = body
+    timers[slot] = (body, dropped)
     return Timer(id: id)
   }
 
@@ -357,9 +404,9 @@ public final class Reactor {
 
   private func fire(_ id: UInt64) {
     let slot = ConnectionID(rawValue: id).slot
-    guard core.settleTimer(id), let body = timers[slot] else { return }
+    guard core.settleTimer(id), let timer = timers[slot] else { return }
     timers[slot] = nil
-    body()
+    timer.fire()
   }
 }
 

@@ -120,16 +120,17 @@ internal import CCycladesReactor
       raw, event.raw, UInt32(progress.consumed), UInt32(clamping: progress.needs))
   }
 
-  func share(_ range: Range<Int>) -> Bytes {
+  /// A part of the input being shown, with a reference for the caller.
+  func shareInput(_ range: Range<Int>) -> SliceReference {
     precondition(range.lowerBound >= 0, "range out of bounds")
-    return unsafe Bytes(
-      adopting: cyc_stream_share(raw, UInt32(range.lowerBound), UInt32(range.count)))
+    return unsafe SliceReference(
+      raw: cyc_stream_share(raw, UInt32(range.lowerBound), UInt32(range.count)))
   }
 
-  func nextFrame(_ connection: ConnectionID) -> Bytes? {
+  func nextFrame(_ connection: ConnectionID) -> SliceReference? {
     var frame = unsafe cyc_slice()
     guard unsafe cyc_frames_next(raw, connection.rawValue, &frame) else { return nil }
-    return unsafe Bytes(adopting: frame)
+    return unsafe SliceReference(raw: frame)
   }
 
   // MARK: Output
@@ -142,6 +143,11 @@ internal import CCycladesReactor
     precondition(range.lowerBound >= 0, "range out of bounds")
     unsafe cyc_send_shared(
       raw, connection.rawValue, UInt32(range.lowerBound), UInt32(range.count))
+  }
+
+  /// Takes over the reference.
+  func send(_ connection: ConnectionID, _ reference: SliceReference) {
+    unsafe cyc_send_slice(raw, connection.rawValue, reference.raw)
   }
 
   func send(_ connection: ConnectionID, copying bytes: RawSpan) {
@@ -194,7 +200,8 @@ internal import CCycladesReactor
     var bound = cyc_address()
     let result = unsafe cyc_listener_open(raw, &options, &id, &bound)
     guard result == 0 else {
-      throw TransportError(.listenFailed, "cannot listen on \(address)", errno: -result)
+      throw TransportError(
+        .listenFailed, "cannot listen on \(address)", errno: -result, address: address)
     }
     return (id, SocketAddress(bound))
   }

@@ -5,6 +5,7 @@
 struct EndpointTable {
   private struct Entry {
     var endpoint: (any Endpoint)?
+    var viewer: (any FrameViewer)?
     var uses = 0
   }
   private var entries: [Entry] = []
@@ -14,6 +15,13 @@ struct EndpointTable {
 
   subscript(user: UInt64) -> any Endpoint { entries[Int(user)].endpoint! }
 
+  /// The endpoint as one that looks at frames in place, when it is one.
+  func viewer(_ user: UInt64) -> (any FrameViewer)? { entries[Int(user)].viewer }
+
+  func forEach(_ body: (any Endpoint) -> Void) {
+    for entry in entries { entry.endpoint.map(body) }
+  }
+
   /// Counts one more use of an endpoint, entered when it is new.
   mutating func insert(_ endpoint: any Endpoint) -> UInt64 {
     if let known = numbers[ObjectIdentifier(endpoint)] {
@@ -22,7 +30,7 @@ struct EndpointTable {
     }
     let number = free.popLast() ?? entries.count
     if number == entries.count { entries.append(Entry()) }
-    entries[number] = Entry(endpoint: endpoint, uses: 1)
+    entries[number] = Entry(endpoint: endpoint, viewer: endpoint as? any FrameViewer, uses: 1)
     numbers[ObjectIdentifier(endpoint)] = number
     return UInt64(number)
   }
@@ -41,6 +49,7 @@ struct EndpointTable {
       guard let endpoint = entries[number].endpoint else { continue }
       numbers[ObjectIdentifier(endpoint)] = nil
       entries[number].endpoint = nil
+      entries[number].viewer = nil
       free.append(number)
     }
     unused = []

@@ -14,10 +14,13 @@ public final class ReactorThread: Sendable {
   public let name: String
   /// The way onto the reactor.
   public let mailbox: Mailbox
+  /// The thread as an executor of tasks and actors.
+  public let executor: ReactorExecutor
 
-  private init(name: String, mailbox: Mailbox) {
+  private init(name: String, _ reactor: Reactor) {
     self.name = name
-    self.mailbox = mailbox
+    mailbox = reactor.mailbox
+    executor = reactor.executor
   }
 
   /// Starts a named thread, makes a reactor on it, runs `setUp` there, then the reactor.
@@ -32,7 +35,7 @@ public final class ReactorThread: Sendable {
     let isStarted = startThread(name: name) {
       do {
         let reactor = try Reactor(configuration, logger: logger)
-        let thread = ReactorThread(name: name, mailbox: reactor.mailbox)
+        let thread = ReactorThread(name: name, reactor)
         do { try setUp(reactor) } catch {
           reactor.release()
           throw error
