@@ -54,6 +54,11 @@ let package = Package(
     .library(name: "CycladesSimulator", targets: ["CycladesSimulator"]),
     .executable(name: "cyclades", targets: ["CycladesCommand"]),
   ],
+  traits: [
+    .trait(
+      name: "Compression",
+      description: "MapReduce reads and writes gzip and zstd; needs zlib1g-dev and libzstd-dev.")
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -66,6 +71,11 @@ let package = Package(
     .systemLibrary(
       name: "CLiburing", path: "CSources/CLiburing", pkgConfig: "liburing",
       providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(
+      name: "CZlib", path: "CSources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(
+      name: "CZstd", path: "CSources/CZstd", pkgConfig: "libzstd",
+      providers: [.apt(["libzstd-dev"])]),
 
     // The C core: bytes, no decisions.
     core("Buffer"),
@@ -97,7 +107,11 @@ let package = Package(
       ]),
     library(
       "CycladesMapReduce",
-      ["CycladesReplication", "CycladesTransport", "CycladesRing", "CCycladesShuffle", logging]),
+      [
+        "CycladesReplication", "CycladesTransport", "CycladesRing", "CCycladesShuffle", logging,
+        .target(name: "CZlib", condition: .when(traits: ["Compression"])),
+        .target(name: "CZstd", condition: .when(traits: ["Compression"])),
+      ]),
     library("CycladesSimulator", ["CycladesPaxos"]),
     library(
       "Cyclades",

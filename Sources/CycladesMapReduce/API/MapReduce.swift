@@ -6,8 +6,8 @@ public enum MapReduce {
   /// Runs a job to its end, on the calling thread, which it blocks.
   ///
   /// With `configuration.workers` > 0 it starts that many processes of `launch`, hands them tasks and
-  /// replaces those that die; they end with the job, and with this process. Otherwise the calling
-  /// thread does all the work. The output is the same bytes in either case.
+  /// replaces those that die; they end with the job, and with this process. Otherwise
+  /// threads of this process do the work. The output is the same bytes in either case.
   ///
   /// When it throws, nothing of the job is left in the output folder.
   ///
@@ -25,12 +25,14 @@ public enum MapReduce {
     let clock = ContinuousClock()
     let start = clock.now
     let job = try PlannedJob(configuration, jobs: jobs)
-    let folder = try OutputFolder(claiming: configuration.output, job: configuration.job)
+    let folder = try OutputFolder(
+      claiming: configuration.output, job: configuration.job,
+      overwrites: configuration.overwrites, suffix: configuration.compression.suffix)
     do {
       var summary: JobSummary
       if configuration.workers == 0 {
-        summary = try SequentialRunner(job: job, cancellation: cancellation)
-          .run(into: folder, report: progress)
+        summary = try LocalRunner(job, into: folder, cancellation: cancellation)
+          .run(report: progress)
       } else {
         summary = try runWorkers(job, folder, launch, logger, cancellation, progress)
       }
@@ -55,7 +57,8 @@ public enum MapReduce {
         report: progress)
       var summary = try host.run()
       try folder.complete(
-        job: job.setup.name, arguments: job.setup.arguments, parts: host.parts)
+        job: job.setup.name, arguments: job.setup.arguments, parts: host.parts,
+        badRecords: host.badRecords)
       summary.complete(with: job.summary)
       return summary
     }

@@ -17,6 +17,8 @@
 ///   itself gives way: its worker does the map first.
 /// - Outputs of two attempts at a map must have the same digest. If not, the job is not
 ///   deterministic, and mixing its attempts would give an answer that no run gives.
+/// - A task that takes more than twice the median when nothing else is left to do is given to an idle
+///   worker as well; the first to finish wins.
 /// - A task that four workers died of fails the job.
 struct Coordinator {
   private(set) var workers: [Worker] = []
@@ -28,6 +30,11 @@ struct Coordinator {
   private var now: UInt64 = 0
   private let patience: UInt64
   private let badRecordLimit: Int
+  private let counters: [JobCounter]
+  private let backups: Bool
+  /// Milliseconds that finished map and reduce attempts took, sorted.
+  private var mapTimes: [UInt64] = []
+  private var reduceTimes: [UInt64] = []
   private let describe: @Sendable (TaskID) -> String
 
   /// Workers that may die of one task.
@@ -36,6 +43,8 @@ struct Coordinator {
   struct Worker {
     let id: WorkerID
     var running: Attempt?
+    /// When it was given what it runs.
+    var startedAt: UInt64 = 0
     var lastHeard: UInt64
     var isSuspected = false
   }
@@ -60,12 +69,15 @@ struct Coordinator {
   ///   - describe: Names a task in errors, with its input.
   init(
     maps: Int, partitions: Int, patience: UInt64, badRecordLimit: Int,
+    counters: [JobCounter] = [], backups: Bool = true,
     describe: @escaping @Sendable (TaskID) -> String
   ) {
     self.maps = Array(repeating: Map(), count: maps)
     parts = Array(repeating: Part(), count: partitions)
     self.patience = patience
     self.badRecordLimit = badRecordLimit
+    self.counters = counters
+    self.backups = backups
     self.describe = describe
   }
 
@@ -164,9 +176,7 @@ struct Coordinator {
       }
     } else {
       maps[map].report = report
-      summary.add(
-        report.counters, shuffledRecords: report.shuffledRecords,
-        shuffledBytes: report.shuffledBytes)
+      summary.add(report, names: counters)
       guard summary.badRecords <= badRecordLimit else {
         let error = tooManyBadRecords(summary.badRecords, limit: badRecordLimit, nil, nil)
         return end(.fail(error), &effects)
@@ -196,7 +206,7 @@ struct Coordinator {
       parts[partition].info == nil
     else { return }
     parts[partition].info = info
-    summary.add(info)
+    summary.add(info, names: counters)
     effects.append(.publish(partition: partition, attempt: attempt))
     abandonOthers(.reduce(partition), &effects)
   }
@@ -205,6 +215,12 @@ struct Coordinator {
   private mutating func settle(_ id: WorkerID, _ attempt: Attempt) -> Bool {
     guard let index = index(id), workers[index].running == attempt else { return false }
     workers[index].running = nil
+    let time = now - workers[index].startedAt
+    switch attempt.task {
+    case .map: mapTimes.insert(time, at: mapTimes.firstIndex { $0 > time } ?? mapTimes.count)
+    case .reduce:
+      reduceTimes.insert(time, at: reduceTimes.firstIndex { $0 > time } ?? reduceTimes.count)
+    }
     return true
   }
 
@@ -258,10 +274,32 @@ struct Coordinator {
         .filter { parts[$0].info == nil && !isRunning(.reduce($0)) }.map { TaskID.reduce($0) }
     }
     for index in workers.indices where isIdle(workers[index]) {
-      guard !tasks.isEmpty else { return }
-      start(tasks.removeFirst(), on: index, &effects)
+      guard let task = tasks.isEmpty ? straggler(mapsAreDone) : tasks.removeFirst() else { return }
+      start(task, on: index, &effects)
     }
   }
+
+  /// The task to be tried once more: nothing else is left to be given out, one worker runs it, and it
+  /// has taken more than twice the median of its kind.
+  private func straggler(_ mapsAreDone: Bool) -> TaskID? {
+    guard backups else { return nil }
+    let slow = workers.filter { worker in
+      guard let running = worker.running, !worker.isSuspected else { return false }
+      // A reduce needs the output of every map, and one may be lost again.
+      if case .reduce = running.task, !mapsAreDone { return false }
+      let times = if case .map = running.task { mapTimes } else { reduceTimes }
+      guard times.count >= Coordinator.leastSamples else { return false }
+      let limit = max(Coordinator.leastTime, times[times.count / 2] * 2)
+      return now - worker.startedAt > limit
+        && !workers.contains { $0.id != worker.id && $0.running?.task == running.task }
+    }
+    return slow.min { ($0.startedAt, $0.id) < ($1.startedAt, $1.id) }?.running?.task
+  }
+
+  /// Finished attempts before a median means something, and the time, in milliseconds, below which
+  /// trying again costs more than it saves.
+  private static let leastSamples = 2
+  private static let leastTime: UInt64 = 200
 
   private mutating func start(
     _ task: TaskID, on index: Int, _ effects: inout [CoordinatorEffect]
@@ -273,12 +311,14 @@ struct Coordinator {
       maps[map].attempts += 1
       summary.mapAttempts += 1
       workers[index].running = Attempt(task: task, number: attempt)
+      workers[index].startedAt = now
       effects.append(.runMap(id, map: map, attempt: attempt))
     case .reduce(let partition):
       let attempt = parts[partition].attempts
       parts[partition].attempts += 1
       summary.reduceAttempts += 1
       workers[index].running = Attempt(task: task, number: attempt)
+      workers[index].startedAt = now
       effects.append(
         .runReduce(
           id, partition: partition, attempt: attempt, sources: maps.indices.compactMap(bestCopy)))

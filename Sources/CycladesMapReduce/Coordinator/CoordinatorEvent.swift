@@ -20,6 +20,7 @@ struct Attempt: Hashable, Sendable {
 /// What a map attempt reports when its output is sealed.
 struct MapReport: Hashable, Sendable {
   var counters = MapCounters()
+  var badRecords: [BadRecord] = []
   var shuffledRecords = 0
   var shuffledBytes = 0
   /// Of all its blocks in order: the same for every attempt, or the job is not deterministic.

@@ -7,6 +7,7 @@ final class CoordinatorHost: Endpoint {
   private let reactor: Reactor
   private let job: PlannedJob
   private let folder: OutputFolder
+  private let started = Instant.current()
   private let launch: WorkerLaunch
   private let cancellation: JobCancellation
   private let report: (JobProgress) -> Void
@@ -55,7 +56,8 @@ final class CoordinatorHost: Endpoint {
     let splits = job.plan.splits
     machine = Coordinator(
       maps: splits.count, partitions: job.setup.partitions,
-      patience: UInt64(job.patienceMilliseconds), badRecordLimit: job.setup.badRecordLimit
+      patience: UInt64(job.patienceMilliseconds), badRecordLimit: job.setup.badRecordLimit,
+      counters: job.code.counters, backups: job.configuration.backups
     ) { task in
       guard case .map(let map) = task, let first = splits[map].segments.first else {
         return "\(task)"
@@ -163,6 +165,8 @@ final class CoordinatorHost: Endpoint {
 
   /// The parts that were published, in order.
   var parts: [PartInfo] { machine.partInfos }
+  /// The records that threw, in order of the input.
+  var badRecords: [BadRecord] { machine.maps.flatMap { $0.report?.badRecords ?? [] } }
 
   private var progress: JobProgress {
     var progress = job.progress
@@ -172,6 +176,7 @@ final class CoordinatorHost: Endpoint {
       .reduce(0) { $0 + ($1.0.report == nil ? 0 : $1.1.byteCount) }
     progress.workers = members.count
     progress.workersLost = machine.summary.workersLost
+    progress.elapsed = .current() - started
     return progress
   }
 
@@ -180,7 +185,7 @@ final class CoordinatorHost: Endpoint {
   private func startWorker() throws {
     let bond = WorkerBond(
       port: port, job: job.id, token: token,
-      shuffleBytes: job.configuration.shuffleBytes)
+      memoryBytes: job.configuration.memoryBytes, spillFolder: job.configuration.spillPath)
     let process = try ChildProcess.start(launch, bond: bond)
     children[process.identifier] = Child(process: process, startedAt: .current())
   }

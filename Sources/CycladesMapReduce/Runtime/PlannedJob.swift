@@ -10,19 +10,32 @@ struct PlannedJob {
   private let standardInput: StandardInput?
 
   /// Checks everything that can be checked before any output is touched.
-  init(_ configuration: JobConfiguration, jobs: JobRegistry) throws {
+  ///
+  /// - Parameter memoryBytes: Instead of the configuration's, and below what users may ask for.
+  init(
+    _ configuration: JobConfiguration, jobs: JobRegistry, memoryBytes: Int? = nil
+  ) throws {
     try configuration.validate()
+    var configuration = configuration
+    if let memoryBytes { configuration.memoryBytes = memoryBytes }
     self.configuration = configuration
     code = try jobs.code(configuration.job)
-    setup = JobSetup(
+    var setup = JobSetup(
       name: code.name, version: code.version, arguments: configuration.arguments,
-      partitions: configuration.partitions, badRecordLimit: configuration.badRecordLimit)
+      partitions: configuration.partitions, badRecordLimit: configuration.badRecordLimit,
+      format: configuration.format, compression: configuration.compression,
+      syncs: configuration.syncs)
     _ = try code.makeTask(setup.arguments)
     standardInput = configuration.inputs.contains("-") ? try StandardInput() : nil
     let paths = configuration.inputs.map { [standardInput] path in
       path == "-" ? standardInput?.path ?? path : path
     }
-    plan = InputPlan(try InputFiles.find(paths), splitBytes: configuration.splitBytes)
+    plan = InputPlan(
+      try InputFiles.find(paths), format: code.format, splitBytes: configuration.splitBytes)
+    if code.order == .total {
+      setup.boundaries = try KeySample.boundaries(plan, code: code, setup: setup)
+    }
+    self.setup = setup
     id = UInt64.random(in: 1...UInt64.max)
   }
 
@@ -53,12 +66,19 @@ struct PlannedJob {
 
 extension JobSummary {
   /// Adds what a map task that counts has done.
-  mutating func add(_ counters: MapCounters, shuffledRecords: Int, shuffledBytes: Int) {
-    records += counters.records
-    badRecords += counters.badRecords
-    pairs += counters.pairs
-    self.shuffledRecords += shuffledRecords
-    self.shuffledBytes += shuffledBytes
+  mutating func add(_ report: MapReport, names: [JobCounter]) {
+    records += report.counters.records
+    badRecords += report.counters.badRecords
+    pairs += report.counters.pairs
+    shuffledRecords += report.shuffledRecords
+    shuffledBytes += report.shuffledBytes
+    add(report.counters.job, names)
+  }
+
+  private mutating func add(_ figures: [Int], _ names: [JobCounter]) {
+    for counter in names where figures.indices.contains(counter.index) {
+      counters[counter.name, default: 0] += figures[counter.index]
+    }
   }
 
   /// Takes what was known before the start.
@@ -70,8 +90,9 @@ extension JobSummary {
   }
 
   /// Adds a published part.
-  mutating func add(_ part: PartInfo) {
+  mutating func add(_ part: PartInfo, names: [JobCounter]) {
     outputRecords += part.recordCount
     outputBytes += part.byteCount
+    add(part.counters, names)
   }
 }
