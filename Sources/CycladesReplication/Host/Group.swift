@@ -232,6 +232,8 @@ final class Group {
       case .apply(let entry): apply(entry)
       case .provide(let peer, let from, let through): provide(peer, from, through)
       case .provideSnapshot(let peer): host.offerSnapshot(index, to: peer)
+      // Links are to all configured nodes; nobody proposes a change yet.
+      case .membershipChanged: break
       case .readReady(let id): answer(id)
       case .readRefused(let id): turnAway(id)
       case .roleChanged(let role, _, _): changed(role)
@@ -253,7 +255,7 @@ final class Group {
   private func transmit(_ message: Message, to peer: NodeID) {
     switch message {
     case .accept(let entry): host.send(frame(of: entry), to: peer)
-    case .promise(_, _, _, let entries), .learn(let entries):
+    case .promise(_, _, _, let entries, _), .learn(let entries):
       let frames = entries.map { frame(of: $0) }
       let size = frames.reduce(0) { $0 + $1.byteCount }
       guard
