@@ -86,7 +86,7 @@ public final class Reactor {
       if isStopping, hasNothingLeft, mailbox.close() { return }
       let park = deferred.isEmpty && executor.isIdle && mailbox.prepareToPark()
       let events = try core.turn(park: park)
-      mailbox.unpark()
+      if park { mailbox.unpark() }
       deliver(events)
       runDeferred()
       mailbox.drain(self)
@@ -254,14 +254,6 @@ public final class Reactor {
 
   /// Queues bytes by reference; they leave at the end of the turn.
   public func send(_ connection: ConnectionID, _ bytes: Bytes) { core.send(connection, bytes) }
-
-  /// Queues a part of the input that `received` is being shown, without a copy and without an object
-  /// for it. Only inside `received`; the range counts from the start of its span.
-  ///
-  /// The part keeps its whole block, at most `receiveBlockSize`, until it is sent.
-  public func send(_ connection: ConnectionID, sharing range: Range<Int>) {
-    core.send(connection, sharing: range)
-  }
 
   /// Queues a copy of bytes, made next to what else was copied for this connection.
   public func send(_ connection: ConnectionID, copying bytes: RawSpan) {
