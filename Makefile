@@ -18,6 +18,7 @@ SEEDS ?= 200
 JOBS ?= $(shell nproc)
 KILLS ?= 20
 IO ?= auto
+FUZZ_SECONDS ?= 600
 
 .PHONY: help
 help: ## List the targets.
@@ -62,8 +63,13 @@ examples: setup ## Build every example.
 	swift build --package-path Examples --scratch-path .build/examples
 
 .PHONY: vectors
-vectors: tools ## Check the ring's golden vectors against PyPI's xxhash.
+vectors: tools ## Check the golden vectors of placement against PyPI's xxhash and uhashring.
 	"$(CYCLADES_PYTHON)" Tests/Golden/ring_vectors.py --check
+	"$(CYCLADES_PYTHON)" Tests/Golden/ring_others_vectors.py --check
+
+.PHONY: fuzz-ring
+fuzz-ring: setup ## Fuzz the decoder of ring snapshots for FUZZ_SECONDS.
+	Tests/Fuzz/ring.sh $(FUZZ_SECONDS)
 
 .PHONY: simulate
 simulate: build ## Run SEEDS simulated clusters with faults.

@@ -21,6 +21,7 @@ let package = Package(
   targets: [
     example("Ring", "CycladesRing"),
     example("ReplicatedCounter", "CycladesReplication", "CycladesPaxos", "CycladesTransport"),
+    example("LockService", "CycladesReplication", "CycladesPaxos", "CycladesTransport"),
     example("WordCount", "CycladesMapReduce"),
   ]
 )

@@ -3,12 +3,32 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <sys/un.h>
 
 #include "internal.h"
 
+int cyc_address_family(const cyc_address *address) {
+  switch (address->family) {
+    case CYC_FAMILY_IPV4:
+      return AF_INET;
+    case CYC_FAMILY_IPV6:
+      return AF_INET6;
+    default:
+      return AF_UNIX;
+  }
+}
+
+static socklen_t store_path(const cyc_address *address, struct sockaddr_un *out) {
+  static_assert(sizeof out->sun_path == CYC_PATH_BYTES, "a path fits");
+  out->sun_family = AF_UNIX;
+  memcpy(out->sun_path, address->path, CYC_PATH_BYTES);
+  return sizeof *out;
+}
+
 socklen_t cyc_address_store(const cyc_address *address, struct sockaddr_storage *out) {
   memset(out, 0, sizeof *out);
-  if (address->ipv6) {
+  if (address->family == CYC_FAMILY_LOCAL) return store_path(address, (struct sockaddr_un *)out);
+  if (address->family == CYC_FAMILY_IPV6) {
     struct sockaddr_in6 *six = (struct sockaddr_in6 *)out;
     six->sin6_family = AF_INET6;
     six->sin6_port = htons(address->port);
@@ -24,17 +44,29 @@ socklen_t cyc_address_store(const cyc_address *address, struct sockaddr_storage 
 }
 
 socklen_t cyc_address_size(const struct sockaddr_storage *address) {
-  return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+  switch (address->ss_family) {
+    case AF_INET:
+      return sizeof(struct sockaddr_in);
+    case AF_INET6:
+      return sizeof(struct sockaddr_in6);
+    default:
+      return sizeof(struct sockaddr_un);
+  }
 }
 
+// `in` was zeroed before the kernel filled it, so that a socket without a name has an empty path.
 void cyc_address_load(const struct sockaddr_storage *in, cyc_address *out) {
   *out = (cyc_address){0};
   if (in->ss_family == AF_INET6) {
     const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)in;
-    out->ipv6 = true;
+    out->family = CYC_FAMILY_IPV6;
     out->port = ntohs(six->sin6_port);
     out->scope = six->sin6_scope_id;
     memcpy(out->bytes, &six->sin6_addr, 16);
+  } else if (in->ss_family == AF_UNIX) {
+    const struct sockaddr_un *local = (const struct sockaddr_un *)in;
+    out->family = CYC_FAMILY_LOCAL;
+    memcpy(out->path, local->sun_path, CYC_PATH_BYTES - 1);
   } else {
     const struct sockaddr_in *four = (const struct sockaddr_in *)in;
     out->port = ntohs(four->sin_port);
@@ -63,7 +95,12 @@ int cyc_address_resolve(const char *host, uint16_t port, cyc_address *out) {
 }
 
 void cyc_address_format(const cyc_address *address, char *out, size_t capacity) {
+  if (address->family == CYC_FAMILY_LOCAL) {
+    snprintf(out, capacity, "unix:%s", address->path);
+    return;
+  }
+  bool is_six = address->family == CYC_FAMILY_IPV6;
   char host[INET6_ADDRSTRLEN] = "?";
-  inet_ntop(address->ipv6 ? AF_INET6 : AF_INET, address->bytes, host, sizeof host);
-  snprintf(out, capacity, address->ipv6 ? "[%s]:%u" : "%s:%u", host, (unsigned)address->port);
+  inet_ntop(is_six ? AF_INET6 : AF_INET, address->bytes, host, sizeof host);
+  snprintf(out, capacity, is_six ? "[%s]:%u" : "%s:%u", host, (unsigned)address->port);
 }

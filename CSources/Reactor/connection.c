@@ -80,7 +80,7 @@ void cyc_connection_release(cyc_connection *c) {
 static void finish(cyc_reactor *r, cyc_connection *c) {
   assert(c->state == CYC_CLOSING && !c->dirty);
   if (c->starved) cyc_starved_remove(r, c);
-  if (c->timer) cyc_timer_cancel(r, c->timer);
+  cyc_deadlines_clear(r, c);
   cyc_connection_release(c);
 
   cyc_event *event = cyc_emit_for(r, CYC_EVENT_CLOSED, c);
@@ -117,13 +117,16 @@ static bool serve_input(cyc_reactor *r, cyc_connection *c) {
   return c->frame_max ? cyc_frames_serve(r, c) : cyc_stream_serve(r, c);
 }
 
+static void finish_output(cyc_connection *c) {
+  if (c->output_over) return;
+  shutdown(c->fd, SHUT_WR);
+  c->output_over = true;
+}
+
 static bool serve_flushing(cyc_reactor *r, cyc_connection *c) {
   if (!cyc_send_serve(r, c)) return false;
   if (c->queue_count == 0 && !c->sending) {
-    if (!c->output_over) {
-      shutdown(c->fd, SHUT_WR);
-      c->output_over = true;
-    }
+    finish_output(c);
     if (c->input_over) {
       c->state = CYC_CLOSING;
       return serve_closing(r, c);
@@ -144,7 +147,11 @@ static bool serve_open(cyc_reactor *r, cyc_connection *c) {
     c->input_over_told = true;
     cyc_emit_for(r, CYC_EVENT_INPUT_ENDED, c);
   }
-  return cyc_send_serve(r, c) && serve_input(r, c);
+  if (!cyc_send_serve(r, c) || !serve_input(r, c)) return false;
+  if (!c->finishing || c->queue_count > 0 || c->sending || c->state != CYC_OPEN) return true;
+  finish_output(c);
+  if (c->input_over_settled) cyc_connection_abort(r, c, CYC_CLOSE_END_OF_INPUT, 0);
+  return true;
 }
 
 // Starts what the state calls for. False when the kernel's queue is full: come again.
@@ -167,7 +174,7 @@ bool cyc_connection_serve(cyc_reactor *r, cyc_connection *c) {
 // ----------------------------------------------------------------------------------- connecting
 
 static int open_socket(const cyc_address *address) {
-  int fd = socket(address->ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(cyc_address_family(address), SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
   cyc_set_socket_options(fd);
   return fd;
@@ -186,8 +193,8 @@ uint64_t cyc_connection_connect(cyc_reactor *r, const cyc_connect_options *o) {
   if (fd < 0 || !c->peer) {
     cyc_connection_abort(r, c, CYC_CLOSE_FAILED, fd < 0 ? -fd : ENOMEM);
   } else {
-    uint64_t deadline = r->now + o->timeout_ns;
-    c->timer = cyc_timers_add(r, deadline, CYC_TIMER_CONNECTION, cyc_connection_id(c));
+    c->deadlines = o->deadlines;
+    cyc_deadlines_limit(r, c, o->timeout_ns);
     cyc_mark_dirty(r, c);
   }
   return cyc_connection_id(c);
@@ -214,9 +221,8 @@ void cyc_connection_on_connect(cyc_reactor *r, cyc_connection *c, int result) {
     cyc_connection_abort(r, c, cyc_reason_of(-result), -result);
     return;
   }
-  if (c->timer) cyc_timer_cancel(r, c->timer);
-  c->timer = 0;
   c->state = CYC_OPEN;
+  cyc_deadlines_start(r, c);
   cyc_emit_for(r, CYC_EVENT_CONNECTED, c);
 }
 
@@ -227,15 +233,21 @@ void cyc_connection_on_cancel(cyc_reactor *r, cyc_connection *c) {
 
 // -------------------------------------------------------------------------------------- ending
 
+static void count_reason(cyc_reactor_statistics *s, cyc_close_reason reason) {
+  s->send_overflows += reason == CYC_CLOSE_SEND_OVERFLOW;
+  s->input_overflows += reason == CYC_CLOSE_INPUT_OVERFLOW;
+  s->protocol_violations += reason == CYC_CLOSE_PROTOCOL_VIOLATION;
+  s->out_of_buffers += reason == CYC_CLOSE_OUT_OF_BUFFERS;
+  s->resets += reason == CYC_CLOSE_RESET;
+}
+
 void cyc_connection_abort(cyc_reactor *r, cyc_connection *c, cyc_close_reason reason, int error) {
   if (c->state == CYC_CLOSING || c->state == CYC_FREE) return;
   if (c->state != CYC_FLUSHING) {
     c->reason = (uint8_t)reason;
     c->error = error;
   }
-  if (reason == CYC_CLOSE_SEND_OVERFLOW || reason == CYC_CLOSE_INPUT_OVERFLOW) {
-    r->statistics.overflowed++;
-  }
+  count_reason(&r->statistics, reason);
   c->state = CYC_CLOSING;
   cyc_mark_dirty(r, c);
 }
@@ -251,25 +263,8 @@ void cyc_connection_close(cyc_reactor *r, uint64_t id, bool flush, cyc_close_rea
   c->state = CYC_FLUSHING;
   c->reason = (uint8_t)reason;
   c->paused = false;
-  c->timer = cyc_timers_add(r, r->now + r->options.flush_ns, CYC_TIMER_CONNECTION, id);
+  cyc_deadlines_limit(r, c, r->options.flush_ns);
   cyc_mark_dirty(r, c);
-}
-
-// The connect or flush deadline passed. A flush that only waits for the peer's end has done its
-// work: it keeps its reason.
-void cyc_connection_deadline(cyc_reactor *r, uint64_t id) {
-  cyc_connection *c = cyc_find(r, id);
-  if (!c) return;
-  c->timer = 0;
-  if (c->state == CYC_CONNECTING) {
-    cyc_connection_abort(r, c, CYC_CLOSE_TIMED_OUT, ETIMEDOUT);
-  } else if (c->state == CYC_FLUSHING) {
-    if (c->queue_count > 0) {
-      c->reason = CYC_CLOSE_TIMED_OUT;
-      c->error = ETIMEDOUT;
-    }
-    cyc_connection_abort(r, c, CYC_CLOSE_TIMED_OUT, ETIMEDOUT);
-  }
 }
 
 // ------------------------------------------------------------------------------------ questions
@@ -290,8 +285,17 @@ bool cyc_connection_peer(const cyc_reactor *r, uint64_t id, cyc_address *out) {
 
 bool cyc_connection_settle_end(cyc_reactor *r, uint64_t id) {
   cyc_connection *c = cyc_find_open(r, id);
-  if (c && c->paused) c->input_over_told = false;
-  return c && !c->paused;
+  if (!c) return false;
+  c->input_over_told = c->input_over_settled = !c->paused;
+  if (c->finishing) cyc_mark_dirty(r, c);
+  return !c->paused;
+}
+
+void cyc_connection_finish_output(cyc_reactor *r, uint64_t id) {
+  cyc_connection *c = cyc_find_open(r, id);
+  if (!c || c->finishing) return;
+  c->finishing = true;
+  cyc_mark_dirty(r, c);
 }
 
 void cyc_connection_pause(cyc_reactor *r, uint64_t id) {

@@ -24,8 +24,8 @@ typedef struct cyc_driver_calls {
   int (*enable)(cyc_reactor *r);
   /// Only when no operation is left.
   void (*destroy)(cyc_reactor *r);
-  /// Starts what has to be started and waits up to `timeout_ns` for a completion; handles all
-  /// there are. 0, or -errno when the driver itself failed.
+  /// Starts what has to be started, waits up to `timeout_ns` for a completion, reads the clock and
+  /// handles all there are. 0, or -errno when the driver itself failed.
   int (*wait)(cyc_reactor *r, uint64_t timeout_ns);
 
   bool (*accept)(cyc_reactor *r, cyc_listener *l);
@@ -38,7 +38,8 @@ typedef struct cyc_driver_calls {
   bool (*receive_frames)(cyc_reactor *r, cyc_connection *c);
   bool (*cancel_receive)(cyc_reactor *r, cyc_connection *c);
   bool (*send)(cyc_reactor *r, cyc_connection *c);
-  bool (*write)(cyc_reactor *r, cyc_file_operation *operation);
+  /// The operation's vectors, to or from its file.
+  bool (*transfer)(cyc_reactor *r, cyc_file_operation *operation);
   bool (*sync)(cyc_reactor *r, cyc_file_operation *operation);
 
   /// Receive blocks: lent ones are filled for stream connections and handed over with a

@@ -430,7 +430,8 @@ static int wait_for(cyc_reactor *r, uint64_t timeout_ns) {
   try_ready(r);
   int count = wait_in_set(d, events, is_due(r) ? 0 : timeout_ns);
   r->statistics.enters++;
-  if (count < 0) return errno == EINTR ? 0 : -errno;
+  if (count < 0 && errno != EINTR) return -errno;
+  cyc_read_clock(r);
   for (int i = 0; i < count; i++) on_event(r, &events[i]);
   return 0;
 }
@@ -447,7 +448,7 @@ static const cyc_driver_calls calls = {
     .receive_frames = start_receive,
     .cancel_receive = cancel_receive,
     .send = start_send,
-    .write = start_file_operation,
+    .transfer = start_file_operation,
     .sync = start_file_operation,
     .reclaim = reclaim,
     .lend = lend,

@@ -1,9 +1,10 @@
-// File operations: vectored writes that are carried through to the end, and syncs.
+// File operations: vectored writes and reads that are carried through to the end, and syncs.
 //
-// An operation owns its slices' references and its iovecs until it ends. The kernel may write less
-// than asked (a signal, a full quota); the rest is submitted again, so the caller learns one
-// result: all bytes, or the error that stopped them. A write that makes no progress ends with what
-// it did.
+// An operation owns its slices' references and its iovecs until it ends. The kernel may transfer
+// less than asked (a signal, a full quota); the rest is submitted again, so the caller learns one
+// result: all bytes, or the error that stopped them. What makes no progress, as a read at the end
+// of the file, ends with what it did. A read has one slice, a block of its own, which goes to the
+// caller with the event.
 
 #include "driver.h"
 
@@ -44,12 +45,21 @@ int cyc_file_write(cyc_reactor *r, int fd, const cyc_slice *slices, uint32_t cou
   return 0;
 }
 
+int cyc_file_read(cyc_reactor *r, int fd, uint32_t length, int64_t offset, uint64_t user) {
+  cyc_block *block = r->shut ? NULL : cyc_block_take(r->pool, length);
+  if (!block) return r->shut ? -ESHUTDOWN : -ENOBUFS;
+  cyc_slice slice = {block, 0, length};
+  int result = cyc_file_write(r, fd, &slice, 1, offset, false, user);
+  if (result == 0) r->files_last->kind = CYC_FILE_READ;
+  return result;
+}
+
 int cyc_file_sync(cyc_reactor *r, int fd, uint64_t user) {
   cyc_file_operation *operation = r->shut ? NULL : calloc(1, sizeof *operation);
   if (!operation) return r->shut ? -ESHUTDOWN : -ENOMEM;
   operation->user = user;
   operation->fd = fd;
-  operation->is_sync = true;
+  operation->kind = CYC_FILE_SYNC;
   append(r, operation);
   return 0;
 }
@@ -67,14 +77,15 @@ static void describe_rest(cyc_file_operation *operation) {
 }
 
 static bool start(cyc_reactor *r, cyc_file_operation *operation) {
-  if (operation->is_sync) {
+  if (operation->kind == CYC_FILE_SYNC) {
     if (!r->driver->calls->sync(r, operation)) return false;
     r->statistics.file_syncs++;
     return true;
   }
   describe_rest(operation);
-  if (!r->driver->calls->write(r, operation)) return false;
-  r->statistics.file_writes++;
+  bool is_read = operation->kind == CYC_FILE_READ;
+  if (!r->driver->calls->transfer(r, operation)) return false;
+  *(is_read ? &r->statistics.file_reads : &r->statistics.file_writes) += 1;
   return true;
 }
 
@@ -107,6 +118,10 @@ static void end(cyc_reactor *r, cyc_file_operation *operation, int64_t result) {
   cyc_event *event = cyc_emit(r, CYC_EVENT_FILE);
   event->user = operation->user;
   event->result = result;
+  if (operation->kind == CYC_FILE_READ && result >= 0) {
+    event->block = cyc_block_retain(operation->slices[0].block);
+    event->length = (uint32_t)result;
+  }
   release_slices(operation->slices, operation->count);
   free(operation);
 }
@@ -114,10 +129,10 @@ static void end(cyc_reactor *r, cyc_file_operation *operation, int64_t result) {
 void cyc_file_on_done(cyc_reactor *r, cyc_file_operation *operation, int result) {
   if (result == -EINTR || result == -EAGAIN) {
     append(r, operation);
-  } else if (result < 0 || operation->is_sync) {
+  } else if (result < 0 || operation->kind == CYC_FILE_SYNC) {
     end(r, operation, result);
   } else {
-    r->statistics.file_bytes += (uint64_t)result;
+    if (operation->kind == CYC_FILE_WRITE) r->statistics.file_bytes += (uint64_t)result;
     advance(operation, (uint64_t)result);
     if (operation->done < operation->total && result > 0) {
       append(r, operation);

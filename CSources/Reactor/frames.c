@@ -68,6 +68,7 @@ void cyc_frames_on_receive(cyc_reactor *r, cyc_connection *c, int result) {
   if (result > 0) {
     r->statistics.receives++;
     r->statistics.received_bytes += (uint64_t)result;
+    c->input_at = r->now;
     c->input_end += (uint32_t)result;
     assert(c->input_end <= c->input->capacity);
     if (c->state == CYC_OPEN && !c->paused) cyc_emit_for(r, CYC_EVENT_FRAMES, c);
@@ -89,6 +90,7 @@ bool cyc_frames_next(cyc_reactor *r, uint64_t id, cyc_slice *frame) {
   if (size > available(c)) return false;
   *frame = (cyc_slice){cyc_block_retain(c->input), c->input_start, size};
   c->input_start += size;
+  c->header_at = 0;
   r->statistics.frames++;
   return true;
 }

@@ -32,8 +32,30 @@ static cyc_listener *take(cyc_reactor *r) {
   return first;
 }
 
+// A Unix socket leaves its name behind when its process is killed. It is free when nobody answers.
+static void remove_stale_name(const cyc_address *address) {
+  if (address->family != CYC_FAMILY_LOCAL) return;
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return;
+  struct sockaddr_storage storage;
+  socklen_t size = cyc_address_store(address, &storage);
+  bool is_stale = connect(fd, (struct sockaddr *)&storage, size) != 0 && errno == ECONNREFUSED;
+  close(fd);
+  if (is_stale) unlink(address->path);
+}
+
+static void remove_name(int fd) {
+  struct sockaddr_storage storage = {0};
+  socklen_t size = sizeof storage;
+  cyc_address address;
+  if (getsockname(fd, (struct sockaddr *)&storage, &size) != 0) return;
+  cyc_address_load(&storage, &address);
+  if (address.family == CYC_FAMILY_LOCAL && address.path[0]) unlink(address.path);
+}
+
 static int open_socket(const cyc_listen_options *o, cyc_address *bound) {
-  int fd = socket(o->address.ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  remove_stale_name(&o->address);
+  int fd = socket(cyc_address_family(&o->address), SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
   int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -66,6 +88,7 @@ int cyc_listener_open(cyc_reactor *r, const cyc_listen_options *o, uint64_t *id,
                       .user = o->user,
                       .fd = fd,
                       .frame_max = o->frame_max,
+                      .deadlines = o->deadlines,
                       .used = true};
   r->statistics.listeners++;
   r->listeners_dirty = true;
@@ -82,8 +105,20 @@ void cyc_listener_close(cyc_reactor *r, uint64_t id) {
   r->listeners_dirty = true;
 }
 
-static void finish(cyc_reactor *r, cyc_listener *l) {
+static void close_socket(cyc_listener *l) {
+  remove_name(l->fd);
   close(l->fd);
+}
+
+// When the reactor is shut down before it was ever enabled.
+void cyc_listeners_discard(cyc_reactor *r) {
+  for (uint32_t i = 0; i < r->listener_capacity; i++) {
+    if (r->listeners[i].used) close_socket(&r->listeners[i]);
+  }
+}
+
+static void finish(cyc_reactor *r, cyc_listener *l) {
+  close_socket(l);
   cyc_event *event = cyc_emit(r, CYC_EVENT_LISTENER_CLOSED);
   event->id = cyc_id_make(l->index, l->generation);
   event->user = l->user;
@@ -127,6 +162,8 @@ static void admit(cyc_reactor *r, cyc_listener *l, int fd) {
     return;
   }
   c->accepted = true;
+  c->deadlines = l->deadlines;
+  cyc_deadlines_start(r, c);
   r->accepted_alive++;
   r->statistics.accepted++;
   cyc_emit_for(r, CYC_EVENT_ACCEPTED, c);
@@ -141,6 +178,7 @@ void cyc_listener_on_accept(cyc_reactor *r, cyc_listener *l, int result, bool mo
   if (result >= 0) {
     admit(r, l, result);
   } else if (result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM) {
+    r->statistics.accept_rests++;
     l->resting = cyc_timers_add(r, r->now + REST_NS, CYC_TIMER_LISTENERS, 0) != 0;
   }
 }

@@ -17,10 +17,10 @@
 
 static const uint64_t WAIT_MAX_NS = 3600ull * 1000000000;  // what fits every clock
 
-static uint64_t clock_ns(void) {
+void cyc_read_clock(cyc_reactor *r) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+  r->now = (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
 // --------------------------------------------------------------------------------------- life
@@ -66,7 +66,7 @@ cyc_reactor *cyc_reactor_create(const cyc_reactor_options *options, cyc_pool *po
   }
   r->options = *options;
   r->pool = pool;
-  r->now = clock_ns();
+  cyc_read_clock(r);
   *error = 0;
   r->waker = eventfd(0, EFD_CLOEXEC);
   if (r->waker < 0) {
@@ -95,6 +95,15 @@ int cyc_reactor_enable(cyc_reactor *r) {
   return result;
 }
 
+static void release_block(cyc_reactor *r, const cyc_event *event) {
+  if (!event->block) return;
+  if (event->kind == CYC_EVENT_FILE) {
+    cyc_block_release(event->block);
+  } else {
+    r->driver->calls->reclaim(r, event->block);
+  }
+}
+
 // Takes everything back from the kernel, without events: the caller is gone. Bounded by the disk
 // only: a write in progress has to end before its memory may go.
 static void settle(cyc_reactor *r) {
@@ -107,7 +116,7 @@ static void settle(cyc_reactor *r) {
     int count = cyc_reactor_turn(r, false, &events);
     if (count < 0) break;
     for (int i = 0; i < count; i++) {
-      if (events[i].block) r->driver->calls->reclaim(r, events[i].block);
+      release_block(r, &events[i]);
     }
     if (count == 0) r->driver->calls->wait(r, 1000000);
   }
@@ -121,9 +130,7 @@ void cyc_reactor_shut_down(cyc_reactor *r) {
     cyc_connection *c = &r->connections[i];
     if (c->state != CYC_FREE && c->operations == 0) cyc_connection_release(c);
   }
-  for (uint32_t i = 0; i < r->listener_capacity; i++) {
-    if (r->listeners[i].used) close(r->listeners[i].fd);
-  }
+  cyc_listeners_discard(r);
   cyc_files_discard(r);
   if (r->driver) r->driver->calls->destroy(r);
   r->driver = NULL;
@@ -140,6 +147,7 @@ void cyc_reactor_destroy(cyc_reactor *r) {
   cyc_reactor_shut_down(r);
   if (r->waker >= 0) close(r->waker);
   if (r->connections) munmap(r->connections, r->connection_slots * sizeof(cyc_connection));
+  cyc_send_free_spare(r);
   free(r->listeners);
   free(r->events);
   free(r->dirty);
@@ -209,7 +217,11 @@ static bool serve(cyc_reactor *r) {
     }
   }
   r->dirty_count -= done;
-  if (r->dirty_count == 0) return true;
+  if (r->dirty_count == 0) {
+    r->starved_lately = false;
+    return true;
+  }
+  r->statistics.queue_full++;
   memmove(r->dirty, r->dirty + done, r->dirty_count * sizeof *r->dirty);
   return false;
 }
@@ -224,7 +236,6 @@ int cyc_reactor_turn(cyc_reactor *r, bool park, const cyc_event **events) {
     uint64_t wait = may_wait ? cyc_timers_wait(r) : 0;
     int result = r->driver->calls->wait(r, wait < WAIT_MAX_NS ? wait : WAIT_MAX_NS);
     if (result < 0) return result;
-    r->now = clock_ns();
     cyc_timers_expire(r);
     if (r->event_count > 0 || !park) break;
   }

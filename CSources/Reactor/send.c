@@ -17,9 +17,41 @@
 
 #include "driver.h"
 
-static bool grow_queue(cyc_connection *c) {
-  uint32_t capacity = c->queue_capacity ? 2 * c->queue_capacity : 8;
-  cyc_slice *queue = malloc(capacity * sizeof *queue);
+enum { KEPT = 8 };  // slices that an idle connection's queue has room for, at most
+
+// A long queue is lent out: the next connection that needs one takes it over.
+static cyc_slice *take_queue(cyc_reactor *r, uint32_t *capacity) {
+  if (*capacity <= KEPT || r->spare_capacity < *capacity) {
+    return malloc(*capacity * sizeof(cyc_slice));
+  }
+  cyc_slice *queue = r->spare_queue;
+  *capacity = r->spare_capacity;
+  r->spare_queue = NULL;
+  r->spare_capacity = 0;
+  return queue;
+}
+
+static void give_up_queue(cyc_reactor *r, cyc_connection *c) {
+  cyc_slice *unwanted = c->queue;
+  if (r->spare_capacity < c->queue_capacity) {
+    unwanted = r->spare_queue;
+    r->spare_queue = c->queue;
+    r->spare_capacity = c->queue_capacity;
+  }
+  free(unwanted);
+  c->queue = NULL;
+  c->queue_head = c->queue_capacity = 0;
+}
+
+void cyc_send_free_spare(cyc_reactor *r) {
+  free(r->spare_queue);
+  r->spare_queue = NULL;
+  r->spare_capacity = 0;
+}
+
+static bool grow_queue(cyc_reactor *r, cyc_connection *c) {
+  uint32_t capacity = c->queue_capacity ? 2 * c->queue_capacity : 4;
+  cyc_slice *queue = take_queue(r, &capacity);
   if (!queue) return false;
   for (uint32_t i = 0; i < c->queue_count; i++) {
     queue[i] = c->queue[(c->queue_head + i) & (c->queue_capacity - 1)];
@@ -37,8 +69,12 @@ static cyc_slice *slice_at(const cyc_connection *c, uint32_t i) {
 }
 
 static void account(cyc_reactor *r, cyc_connection *c, size_t length) {
+  if (c->queued_bytes == 0) c->output_at = r->now;
   c->queued_bytes += length;
-  if (c->queued_bytes > r->options.send_high) c->above_high = true;
+  if (c->queued_bytes > r->options.send_high && !c->above_high) {
+    c->above_high = true;
+    r->statistics.held_back++;
+  }
   if (c->queued_bytes > r->options.send_cap) {
     cyc_connection_abort(r, c, CYC_CLOSE_SEND_OVERFLOW, 0);
   }
@@ -57,7 +93,7 @@ static void push(cyc_reactor *r, cyc_connection *c, cyc_slice slice) {
       return;
     }
   }
-  if (c->queue_count == c->queue_capacity && !grow_queue(c)) {
+  if (c->queue_count == c->queue_capacity && !grow_queue(r, c)) {
     cyc_block_release(slice.block);
     cyc_connection_abort(r, c, CYC_CLOSE_OUT_OF_BUFFERS, ENOMEM);
     return;
@@ -68,7 +104,7 @@ static void push(cyc_reactor *r, cyc_connection *c, cyc_slice slice) {
 }
 
 void cyc_send_slice(cyc_reactor *r, uint64_t id, cyc_slice slice) {
-  cyc_connection *c = cyc_find_open(r, id);
+  cyc_connection *c = cyc_find_writable(r, id);
   if (!c || slice.length == 0) {
     cyc_block_release(slice.block);
     return;
@@ -100,7 +136,7 @@ static void commit(cyc_reactor *r, cyc_connection *c, uint32_t length) {
 // Fills the tail block first, then takes one that holds the rest.
 void cyc_send_copy(cyc_reactor *r, uint64_t id, const void *bytes, size_t length) {
   const uint8_t *from = bytes;
-  cyc_connection *c = cyc_find_open(r, id);
+  cyc_connection *c = cyc_find_writable(r, id);
   while (c && c->state == CYC_OPEN && length > 0) {
     size_t room = c->tail ? c->tail->capacity - c->tail_used : 0;
     if (room == 0) {
@@ -117,7 +153,7 @@ void cyc_send_copy(cyc_reactor *r, uint64_t id, const void *bytes, size_t length
 }
 
 uint8_t *cyc_send_reserve(cyc_reactor *r, uint64_t id, size_t length) {
-  cyc_connection *c = cyc_find_open(r, id);
+  cyc_connection *c = cyc_find_writable(r, id);
   if (!c || !ensure_tail(r, c, length)) return NULL;
   assert(!c->reserved);
   c->reserved = true;
@@ -144,11 +180,13 @@ bool cyc_send_serve(cyc_reactor *r, cyc_connection *c) {
 }
 
 // Describes the head of the queue to the kernel.
-uint32_t cyc_send_gather(const cyc_connection *c, struct iovec vectors[CYC_IOVECS]) {
+uint32_t cyc_send_gather(cyc_connection *c, struct iovec vectors[CYC_IOVECS]) {
   uint32_t count = c->queue_count < CYC_IOVECS ? c->queue_count : CYC_IOVECS;
+  c->offered = 0;
   for (uint32_t i = 0; i < count; i++) {
     const cyc_slice *slice = slice_at(c, i);
     vectors[i] = (struct iovec){slice->block->bytes + slice->offset, slice->length};
+    c->offered += slice->length;
   }
   return count;
 }
@@ -193,11 +231,15 @@ void cyc_send_on_done(cyc_reactor *r, cyc_connection *c, int result) {
   }
   r->statistics.sends++;
   r->statistics.sent_bytes += (uint64_t)result;
+  if ((uint64_t)result < c->offered) r->statistics.short_sends++;
+  c->output_at = r->now;
   advance(c, (size_t)result);
   if (c->queue_count > 0) {
     cyc_mark_dirty(r, c);
   } else {
     drop_tail(c);
+    if (c->queue_capacity > KEPT) give_up_queue(r, c);
+    if (c->finishing) cyc_mark_dirty(r, c);
   }
   if (c->above_high && c->queued_bytes <= r->options.send_low) {
     c->above_high = false;

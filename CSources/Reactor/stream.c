@@ -19,9 +19,13 @@
 //
 // Starvation: a receive that finds no lent block ends with ENOBUFS, and arming it again before one
 // is back would end at once, even on an idle socket. The connection waits in a queue; as many
-// are armed again per turn as blocks have come back, the longest waiting first.
+// are armed again per turn as blocks have come back, the longest waiting first. Whoever took more
+// than a quarter of the blocks in a turn in which others starved is stopped, and waits behind them:
+// the kernel would go on filling blocks for it as long as its socket has data.
 
 #include "driver.h"
+
+enum { SHARES = 4 };
 
 void cyc_starved_remove(cyc_reactor *r, cyc_connection *c) {
   assert(c->starved);
@@ -31,13 +35,12 @@ void cyc_starved_remove(cyc_reactor *r, cyc_connection *c) {
   c->starved = false;
 }
 
-static void starve(cyc_reactor *r, cyc_connection *c) {
+static void queue_up(cyc_reactor *r, cyc_connection *c) {
   assert(!c->starved);
   c->starved = true;
   c->starved_previous = r->starved_last;
   *(r->starved_last ? &r->starved_last->starved_next : &r->starved_first) = c;
   r->starved_last = c;
-  r->statistics.starved++;
 }
 
 static bool wants_input(const cyc_connection *c) {
@@ -54,13 +57,36 @@ bool cyc_starved_serve(cyc_reactor *r) {
   return true;
 }
 
-bool cyc_stream_serve(cyc_reactor *r, cyc_connection *c) {
-  if (wants_input(c)) return c->receiving || c->starved || r->driver->calls->receive_stream(r, c);
-  if (c->receiving && !c->receive_cancelled) {
-    if (!r->driver->calls->cancel_receive(r, c)) return false;
-    c->receive_cancelled = true;
-  }
+static bool stop_receiving(cyc_reactor *r, cyc_connection *c) {
+  if (!c->receiving || c->receive_cancelled) return true;
+  if (!r->driver->calls->cancel_receive(r, c)) return false;
+  c->receive_cancelled = true;
   return true;
+}
+
+// Notes who takes more than its share of the blocks in one turn.
+static void count_taken(cyc_reactor *r, cyc_connection *c) {
+  uint32_t turn = (uint32_t)r->statistics.turns;
+  if (c->taken_turn != turn) {
+    c->taken_turn = turn;
+    c->taken = 0;
+  }
+  if (++c->taken <= r->options.receive_blocks / SHARES) return;
+  c->greedy = true;
+  cyc_mark_dirty(r, c);
+}
+
+bool cyc_stream_serve(cyc_reactor *r, cyc_connection *c) {
+  bool yields = c->greedy && r->starved_lately && c->receiving && !c->receive_cancelled;
+  c->greedy = false;
+  if (yields) {
+    if (!stop_receiving(r, c)) return false;
+    c->yields = true;
+    r->statistics.capped++;
+    return true;
+  }
+  if (wants_input(c)) return c->receiving || c->starved || r->driver->calls->receive_stream(r, c);
+  return stop_receiving(r, c);
 }
 
 void cyc_stream_on_receive(cyc_reactor *r, cyc_connection *c, int result, cyc_block *block,
@@ -68,11 +94,15 @@ void cyc_stream_on_receive(cyc_reactor *r, cyc_connection *c, int result, cyc_bl
   if (!more) {
     c->receiving = c->receive_cancelled = false;
     cyc_mark_dirty(r, c);
+    if (c->yields && wants_input(c)) queue_up(r, c);
+    c->yields = false;
   }
   if (result > 0) {
     assert(block);
     r->statistics.receives++;
     r->statistics.received_bytes += (uint64_t)result;
+    c->input_at = r->now;
+    count_taken(r, c);
     if (c->state != CYC_OPEN) {
       r->driver->calls->reclaim(r, block);
       return;
@@ -87,7 +117,9 @@ void cyc_stream_on_receive(cyc_reactor *r, cyc_connection *c, int result, cyc_bl
     c->input_over = true;
     cyc_mark_dirty(r, c);
   } else if (result == -ENOBUFS) {
-    if (!more && !c->starved && wants_input(c)) starve(r, c);
+    r->statistics.starved++;
+    r->starved_lately = true;
+    if (!more && !c->starved && wants_input(c)) queue_up(r, c);
   } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
     cyc_connection_abort(r, c, cyc_reason_of(-result), -result);
   }
@@ -191,13 +223,25 @@ const uint8_t *cyc_stream_begin(cyc_reactor *r, const cyc_event *event, uint32_t
   return show(r, (cyc_slice){c->input, c->input_start, have}, false, length);
 }
 
+// For the header deadline: whether a message has begun of which nobody knows yet how much it needs.
+static void note_message(cyc_reactor *r, cyc_connection *c, bool has_consumed, bool has_rest) {
+  if (has_rest && c->needs == 0) {
+    if (has_consumed || c->header_at == 0) c->header_at = r->now;
+  } else if (has_consumed || has_rest) {
+    c->header_at = 0;
+  }
+}
+
 void cyc_stream_end(cyc_reactor *r, const cyc_event *event, uint32_t consumed, uint32_t needs) {
   cyc_slice shown = r->current;
   r->current = (cyc_slice){0};
   assert(shown.block && consumed <= shown.length);
   cyc_connection *c = cyc_find_open(r, event->id);
   uint32_t rest = shown.length - consumed;
-  if (c) c->needs = needs > rest ? needs : 0;
+  if (c) {
+    c->needs = needs > rest ? needs : 0;
+    note_message(r, c, consumed > 0, rest > 0);
+  }
   if (r->current_is_direct) {
     if (c && rest > 0) gather(r, c, shown.block->bytes + shown.offset + consumed, rest);
     r->driver->calls->reclaim(r, shown.block);

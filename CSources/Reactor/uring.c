@@ -280,6 +280,7 @@ static bool start_send(cyc_reactor *r, cyc_connection *c) {
     io_uring_prep_sendmsg(entry, c->fd, &c->gather->header, MSG_NOSIGNAL);
   } else {
     const cyc_slice *first = &c->queue[c->queue_head];
+    c->offered = first->length;
     io_uring_prep_send(entry, c->fd, first->block->bytes + first->offset, first->length,
                        MSG_NOSIGNAL);
   }
@@ -295,12 +296,16 @@ static void tag_file(struct io_uring_sqe *entry, cyc_file_operation *operation) 
   entry->user_data = (uint64_t)FILE_DONE << 56 | address;
 }
 
-static bool start_write(cyc_reactor *r, cyc_file_operation *operation) {
+static bool start_transfer(cyc_reactor *r, cyc_file_operation *operation) {
   struct io_uring_sqe *entry = next_entry(driver_of(r));
   if (!entry) return false;
-  io_uring_prep_writev2(entry, operation->fd, operation->vectors, operation->vector_count,
-                        (uint64_t)operation->offset + operation->done,
-                        operation->durable ? RWF_DSYNC : 0);
+  uint64_t offset = (uint64_t)operation->offset + operation->done;
+  if (operation->kind == CYC_FILE_READ) {
+    io_uring_prep_readv(entry, operation->fd, operation->vectors, 1, offset);
+  } else {
+    io_uring_prep_writev2(entry, operation->fd, operation->vectors, operation->vector_count, offset,
+                          operation->durable ? RWF_DSYNC : 0);
+  }
   tag_file(entry, operation);
   r->statistics.operations++;
   return true;
@@ -418,6 +423,7 @@ static int wait_for(cyc_reactor *r, uint64_t timeout_ns) {
     result = io_uring_submit_and_wait_timeout(&d->ring, &entry, 1, &timeout, NULL);
   }
   r->statistics.enters++;
+  cyc_read_clock(r);
   reap(r);
   for (int round = 0; round < DRAIN_ROUNDS && holds_back(&d->ring); round++) {
     io_uring_get_events(&d->ring);
@@ -443,7 +449,7 @@ static const cyc_driver_calls calls = {
     .receive_frames = start_receive_frames,
     .cancel_receive = cancel_receive,
     .send = start_send,
-    .write = start_write,
+    .transfer = start_transfer,
     .sync = start_sync,
     .reclaim = reclaim,
     .lend = lend,

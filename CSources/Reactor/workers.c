@@ -51,13 +51,20 @@ static cyc_file_operation *take(queue *q) {
 }
 
 static int carry_out(const cyc_file_operation *operation) {
-  ssize_t result;
-  if (operation->is_sync) {
-    result = fdatasync(operation->fd);
-  } else {
-    result = pwritev2(operation->fd, operation->vectors, (int)operation->vector_count,
-                      operation->offset + (off_t)operation->done,
-                      operation->durable ? RWF_DSYNC : 0);
+  const struct iovec *vectors = operation->vectors;
+  int count = (int)operation->vector_count;
+  off_t offset = operation->offset + (off_t)operation->done;
+  ssize_t result = 0;
+  switch (operation->kind) {
+    case CYC_FILE_WRITE:
+      result = pwritev2(operation->fd, vectors, count, offset, operation->durable ? RWF_DSYNC : 0);
+      break;
+    case CYC_FILE_READ:
+      result = preadv(operation->fd, vectors, count, offset);
+      break;
+    case CYC_FILE_SYNC:
+      result = fdatasync(operation->fd);
+      break;
   }
   return result < 0 ? -errno : (int)result;
 }

@@ -1,33 +1,51 @@
 // Finds owners.
 //
-// Index path: the top bits of a position choose a bucket, the bucket says where its points start,
-// and the points below the position among the next four are counted. A bucket has one or two
-// points, so the count nearly always ends in the first window, and its length does not depend on
-// the data: nothing is mispredicted. Two dependent loads: a counter, a window of points. Measured
-// at 256 k points, one by one and in batches: windows of two 10.5 and 7.0 ns, of four 6.0 and 3.5,
-// of eight 8.9 and 4.2; one point a bucket is no faster than two and takes twice the index. Copying
-// the points of a bucket into a cache line of its own saves the first load but triples the memory:
-// 8.0 and 4.9 ns.
+// A lookup reads one cache line: the cell of the position's bucket.
 //
-// Search path: halves an interval with conditional moves. Swift's clang turns the multiply, mask
-// and ternary forms of this loop back into branches (119 ns instead of 35 ns at 256 k points);
-// `__builtin_unpredictable` keeps it from doing so. It is the reference for tests and benchmarks,
-// and for nothing else: at 64 points it takes 6 ns and the index 2 ns.
+//   0                                   32                                  64
+//   +-----------------------------------+-----------------------------------+
+//   | remainders i16[16], ascending     | owners u16[16]                    |
+//   +-----------------------------------+-----------------------------------+
 //
-// Batches go in rounds of 64: hash all keys, prefetch all counters, then all windows, then count.
-// With one key at a time the second load waits for the first; 64 keys wait together. Rounds of
-// sixteen are as fast for positions (3.3 ns) but not for keys (8.2 instead of 6.3 ns): hashing a
-// round fills the processor's window, so it does not reach the loads of the next round while it
-// waits for this one.
+// A bucket has five to ten points on average. Its cell keeps sixteen bits of each point's position,
+// those behind the bits that the bucket stands for, and the owner. The places behind the last point
+// have the highest remainder and the owner of the next point of the ring, so that a position past
+// all points of its bucket finds its owner in the same line. Two vector comparisons and a bit scan
+// count the remainders below that of the position; the owner at that place is the answer.
+//
+// Sixteen bits are not the whole truth in two cases, one lookup in a hundred: a remainder equals
+// that of the position (the bits behind them decide), or all sixteen are below it (the bucket may
+// have more points). Then binary search among the bucket's points decides. So clustered points,
+// which only chosen ids could bring about, cost a logarithm and never a scan.
+//
+// Measured and dropped, in ns for single and batched lookups at 256 k and 2.6 M points:
+//
+//   a counter per two points, then a window of points          6.2  4.2     45  21.6
+//   cells as here, batches in rounds of 64                     4.9  2.7     24  14.9
+//   cells as here, a rolling window of prefetches              4.9  2.2     21   7.3
+//
+// The first takes two dependent loads where a cell takes one, and 64 lines asked for at once wait
+// in turns for some twenty line buffers, which then idle until the next round. Cells of four to
+// eight points need 32 MB for 2.6 M points instead of 16 and are slower for it.
+//
+// Plain binary search halves the interval with conditional moves. Swift's clang turns the multiply,
+// mask and ternary forms of this loop back into branches (119 ns instead of 40 ns at 256 k points);
+// `__builtin_unpredictable` keeps it from doing so. As a path for small rings it has lost its
+// place: at 256 points it takes 8 ns and a cell 2 ns, and a ring of 15 points fits into two cells.
+// It stays as the reference that tests and benchmarks measure the cells by.
 
 #include <assert.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "CCycladesRing.h"
 #include "ring.h"
 
-enum { BATCH = 64, WINDOW = 4 };
-_Static_assert(WINDOW <= CYC_RING_PADDING, "a window may begin at the end");
+/// How many lookups of a batch wait for memory at a time.
+enum { AHEAD = 32 };
 
 uint64_t cyc_ring_hash(const void *key, size_t length) { return XXH3_64bits(key, length); }
 
@@ -39,79 +57,91 @@ void cyc_ring_digest(const void *bytes, size_t length, uint64_t digest[2]) {
 
 const uint64_t *cyc_ring_points(const cyc_ring *ring) { return points_of(ring); }
 
-/// The first point from `window` on that is not below `bound`.
-static inline const uint64_t *skip_below(const uint64_t *window, uint64_t bound) {
-  for (;;) {
-    uint32_t below = 0;
-    for (uint32_t i = 0; i < WINDOW; i++) below += window[i] < bound;
-    window += below;
-    if (__builtin_expect(below < WINDOW, 1)) return window;
+/// The first of `count` points that is not below `bound`; the one behind them when all are.
+static inline const uint64_t *search(const uint64_t *points, size_t count, uint64_t bound) {
+  while (count > 0) {
+    size_t half = (count + 1) / 2;
+    points = __builtin_unpredictable(points[half - 1] < bound) ? points + half : points;
+    count -= half;
   }
-}
-
-static inline const uint64_t *find(const cyc_ring *ring, uint64_t position) {
-  uint32_t start = index_of(ring)[position >> ring->shift];
-  return skip_below(points_of(ring) + start, position & POSITION_MASK);
-}
-
-uint16_t cyc_ring_owner(const cyc_ring *ring, uint64_t position) {
-  return (uint16_t)*find(ring, position);
+  return points;
 }
 
 uint16_t cyc_ring_owner_by_search(const cyc_ring *ring, uint64_t position) {
-  const uint64_t *base = points_of(ring);
-  uint64_t bound = position & POSITION_MASK;
-  for (size_t length = ring->points; length > 0;) {
-    size_t half = (length + 1) / 2;
-    base = __builtin_unpredictable(base[half - 1] < bound) ? base + half : base;
-    length -= half;
-  }
-  return (uint16_t)*base;
+  return (uint16_t)*search(points_of(ring), ring->points, position & POSITION_MASK);
 }
 
-static inline void find_batch(const cyc_ring *ring, const uint64_t *positions, size_t count,
-                              uint16_t *owners) {
-  const uint32_t *index = index_of(ring);
-  const uint64_t *points = points_of(ring), *windows[BATCH];
-  uint32_t shift = ring->shift;
-  for (size_t i = 0; i < count; i++) __builtin_prefetch(&index[positions[i] >> shift]);
-  for (size_t i = 0; i < count; i++) {
-    windows[i] = points + index[positions[i] >> shift];
-    __builtin_prefetch(windows[i]);
+/// The point that has a position, from the points of its bucket.
+static const uint64_t *find_point(const cyc_ring *ring, uint64_t position) {
+  const uint32_t *start = starts_of(ring) + (position >> ring->shift);
+  return search(points_of(ring) + start[0], start[1] - start[0], position & POSITION_MASK);
+}
+
+/// Kept out of line, so that the lookup that hardly ever needs it stays small.
+__attribute__((noinline)) static uint16_t owner_by_points(const cyc_ring *ring, uint64_t position) {
+  return (uint16_t)*find_point(ring, position);
+}
+
+static inline const cell *cell_of(const cyc_ring *ring, uint64_t position) {
+  return cells_of(ring) + (position >> ring->shift);
+}
+
+/// How many remainders of a cell are below one.
+static inline uint32_t count_below(const cell *cell, int16_t remainder) {
+#ifdef __SSE2__
+  const __m128i *halves = (const __m128i *)cell->remainders, bound = _mm_set1_epi16(remainder);
+  __m128i low = _mm_cmplt_epi16(_mm_load_si128(halves), bound);
+  __m128i high = _mm_cmplt_epi16(_mm_load_si128(halves + 1), bound);
+  // Remainders ascend, so the mask is a run of ones from bit 0 on.
+  uint32_t mask = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+  return (uint32_t)__builtin_ctz(~mask);
+#else
+  uint32_t below = 0;
+  for (uint32_t i = 0; i < CELL_POINTS; i++) below += cell->remainders[i] < remainder;
+  return below;
+#endif
+}
+
+static inline uint16_t find_owner(const cyc_ring *ring, uint64_t position) {
+  const cell *cell = cell_of(ring, position);
+  int16_t remainder = remainder_of(ring, position);
+  uint32_t below = count_below(cell, remainder);
+  if (__builtin_expect(below == CELL_POINTS || cell->remainders[below] == remainder, 0)) {
+    return owner_by_points(ring, position);
   }
-  for (size_t i = 0; i < count; i++) {
-    owners[i] = (uint16_t)*skip_below(windows[i], positions[i] & POSITION_MASK);
-  }
+  return cell->owners[below];
+}
+
+uint16_t cyc_ring_owner(const cyc_ring *ring, uint64_t position) {
+  return find_owner(ring, position);
 }
 
 void cyc_ring_owners(const cyc_ring *ring, const uint64_t *positions, size_t count,
                      uint16_t *owners) {
-  size_t i = 0;
-  for (; i + BATCH <= count; i += BATCH) find_batch(ring, positions + i, BATCH, owners + i);
-  find_batch(ring, positions + i, count - i, owners + i);
-}
-
-/// Hashes `count` keys, the first of which starts at byte `start`; returns where the last one ends.
-static inline uint32_t hash_batch(const uint8_t *bytes, uint32_t start, const uint32_t *ends,
-                                  size_t count, uint64_t *positions) {
-  for (size_t i = 0; i < count; i++) {
-    positions[i] = XXH3_64bits(bytes + start, ends[i] - start);
-    start = ends[i];
+  size_t ahead = count < AHEAD ? count : AHEAD, i = 0;
+  for (; i < ahead; i++) __builtin_prefetch(cell_of(ring, positions[i]));
+  for (; i < count; i++) {
+    __builtin_prefetch(cell_of(ring, positions[i]));
+    owners[i - AHEAD] = find_owner(ring, positions[i - AHEAD]);
   }
-  return start;
+  for (i -= ahead; i < count; i++) owners[i] = find_owner(ring, positions[i]);
 }
 
 void cyc_ring_owners_of_keys(const cyc_ring *ring, const uint8_t *bytes, const uint32_t *ends,
                              size_t count, uint16_t *owners) {
-  uint64_t positions[BATCH];
+  uint64_t waiting[AHEAD];
+  size_t ahead = count < AHEAD ? count : AHEAD, i = 0;
   uint32_t start = 0;
-  size_t i = 0;
-  for (; i + BATCH <= count; i += BATCH) {
-    start = hash_batch(bytes, start, ends + i, BATCH, positions);
-    find_batch(ring, positions, BATCH, owners + i);
+  for (; i < ahead; start = ends[i++]) {
+    waiting[i] = XXH3_64bits(bytes + start, ends[i] - start);
+    __builtin_prefetch(cell_of(ring, waiting[i]));
   }
-  hash_batch(bytes, start, ends + i, count - i, positions);
-  find_batch(ring, positions, count - i, owners + i);
+  for (; i < count; start = ends[i++]) {
+    owners[i - AHEAD] = find_owner(ring, waiting[i % AHEAD]);
+    waiting[i % AHEAD] = XXH3_64bits(bytes + start, ends[i] - start);
+    __builtin_prefetch(cell_of(ring, waiting[i % AHEAD]));
+  }
+  for (i -= ahead; i < count; i++) owners[i] = find_owner(ring, waiting[i % AHEAD]);
 }
 
 size_t cyc_ring_walk(const cyc_ring *ring, uint64_t position, cyc_ring_distinct distinct,
@@ -122,7 +152,7 @@ size_t cyc_ring_walk(const cyc_ring *ring, uint64_t position, cyc_ring_distinct 
   size_t there_are = by_zone ? ring->placed_zones : ring->placed;
   if (limit > there_are) limit = there_are;
   const uint64_t *points = points_of(ring), *end = points + ring->points;
-  const uint64_t *point = find(ring, position);
+  const uint64_t *point = find_point(ring, position);
   const uint16_t *zones = zones_of(ring);
   for (size_t count = 0; count < limit; point++) {
     if (point >= end) point = points;
@@ -131,4 +161,18 @@ size_t cyc_ring_walk(const cyc_ring *ring, uint64_t position, cyc_ring_distinct 
     if (mark_seen(seen, by_zone ? zones[owner] : owner)) owners[count++] = owner;
   }
   return limit;
+}
+
+uint16_t cyc_ring_owner_with_room(const cyc_ring *ring, uint64_t position, const uint32_t *loads,
+                                  const double *shares, double bound) {
+  uint16_t first = find_owner(ring, position);
+  if (loads[first] < bound * shares[first]) return first;
+  const uint64_t *points = points_of(ring), *end = points + ring->points;
+  const uint64_t *point = find_point(ring, position);
+  for (uint32_t walked = 0; walked < ring->points; walked++, point++) {
+    if (point >= end) point = points;
+    uint16_t owner = (uint16_t)*point;
+    if (loads[owner] < bound * shares[owner]) return owner;
+  }
+  return first;
 }

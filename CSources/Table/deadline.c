@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { ARITY = 4 };
 
@@ -21,10 +22,20 @@ static void place(cyc_heap *heap, uint32_t at, cyc_timer timer) {
   timer.entry->timer = at + 1;
 }
 
+/* A total order, so that what is removed first does not depend on how the heap came to be. */
+static bool is_before(cyc_timer a, cyc_timer b) {
+  if (a.deadline != b.deadline) return a.deadline < b.deadline;
+  const cyc_entry *x = a.entry, *y = b.entry;
+  if (x->hash != y->hash) return x->hash < y->hash;
+  const uint32_t shorter = x->key_length < y->key_length ? x->key_length : y->key_length;
+  const int order = memcmp(x->bytes, y->bytes, shorter);
+  return order != 0 ? order < 0 : x->key_length < y->key_length;
+}
+
 static void sift_up(cyc_heap *heap, uint32_t at, cyc_timer timer) {
   while (at > 0) {
     const uint32_t parent = (at - 1) / ARITY;
-    if (heap->timers[parent].deadline <= timer.deadline) break;
+    if (!is_before(timer, heap->timers[parent])) break;
     place(heap, at, heap->timers[parent]);
     at = parent;
   }
@@ -38,17 +49,17 @@ static void sift_down(cyc_heap *heap, uint32_t at, cyc_timer timer) {
     const uint64_t end = first + ARITY < heap->count ? first + ARITY : heap->count;
     uint32_t least = (uint32_t)first;
     for (uint32_t child = least + 1; child < end; child++) {
-      if (heap->timers[child].deadline < heap->timers[least].deadline) least = child;
+      if (is_before(heap->timers[child], heap->timers[least])) least = child;
     }
-    if (timer.deadline <= heap->timers[least].deadline) break;
+    if (!is_before(heap->timers[least], timer)) break;
     place(heap, at, heap->timers[least]);
     at = least;
   }
   place(heap, at, timer);
 }
 
-static void replace(cyc_heap *heap, uint32_t at, uint64_t old, cyc_timer timer) {
-  if (timer.deadline < old) {
+static void replace(cyc_heap *heap, uint32_t at, cyc_timer old, cyc_timer timer) {
+  if (is_before(timer, old)) {
     sift_up(heap, at, timer);
   } else {
     sift_down(heap, at, timer);
@@ -60,7 +71,7 @@ void cyc_heap_set(cyc_heap *heap, cyc_entry *entry, uint64_t deadline) {
     const cyc_timer timer = {deadline, entry};
     if (entry->timer != 0) {
       const uint32_t at = entry->timer - 1;
-      replace(heap, at, heap->timers[at].deadline, timer);
+      replace(heap, at, heap->timers[at], timer);
       return;
     }
     if (heap->count == heap->capacity) {
@@ -73,7 +84,7 @@ void cyc_heap_set(cyc_heap *heap, cyc_entry *entry, uint64_t deadline) {
     sift_up(heap, heap->count - 1, timer);
   } else if (entry->timer != 0) {
     const uint32_t at = entry->timer - 1;
-    const uint64_t old = heap->timers[at].deadline;
+    const cyc_timer old = heap->timers[at];
     const cyc_timer last = heap->timers[--heap->count];
     entry->timer = 0;
     if (at < heap->count) replace(heap, at, old, last);

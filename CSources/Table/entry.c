@@ -2,7 +2,7 @@
  * Entries and digests.
  *
  * Key and value share one allocation: a lookup that hits touches the bucket's cache line and the
- * entry's, and a small entry has 32 bytes of overhead. Sizes are rounded up to what malloc hands
+ * entry's, and a small entry has 36 bytes of overhead. Sizes are rounded up to what malloc hands
  * out anyway, so a value that changes its length a little stays where it is. A value that grows by
  * being written to at its end doubles its room, up to one mebibyte more than it needs.
  *
@@ -23,7 +23,10 @@
 
 enum { CHUNK = 4096, PREALLOCATE_MAX = 1 << 20 };
 
-_Static_assert(sizeof(cyc_entry) == 32, "an entry's overhead");
+/* Of the buckets, a key has 64 / (2.5 ... 5) bytes: this much on the average over sizes. */
+enum { BUCKET_SHARE = 17 };
+
+_Static_assert(CYC_ENTRY_HEAD == 36, "an entry's overhead");
 
 _Noreturn void cyc_table_exhausted(size_t bytes) {
   fprintf(stderr, "cyclades: out of memory: a table could not get %zu bytes\n", bytes);
@@ -45,8 +48,18 @@ static size_t rounded(size_t bytes) {
   return ((bytes + 8 + 15) & ~(size_t)15) - 8;
 }
 
+size_t cyc_entry_bytes(const cyc_entry *entry) {
+  return (size_t)CYC_ENTRY_HEAD + entry->key_length + entry->capacity + 8;
+}
+
+uint64_t cyc_entry_cost(const cyc_entry *entry) {
+  const size_t bytes = (size_t)CYC_ENTRY_HEAD + entry->key_length + entry->value_length;
+  const size_t timer = entry->timer != 0 ? sizeof(cyc_timer) : 0;
+  return rounded(bytes) + 8 + BUCKET_SHARE + timer;
+}
+
 static uint32_t room(uint32_t key_length, uint32_t capacity) {
-  const size_t fixed = sizeof(cyc_entry) + key_length;
+  const size_t fixed = (size_t)CYC_ENTRY_HEAD + key_length;
   const size_t free_bytes = rounded(fixed + capacity) - fixed;
   return free_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)free_bytes;
 }
@@ -54,10 +67,28 @@ static uint32_t room(uint32_t key_length, uint32_t capacity) {
 cyc_entry *cyc_entry_create(
     uint64_t hash, const uint8_t *key, uint32_t length, uint32_t capacity) {
   capacity = room(length, capacity);
-  cyc_entry *entry = cyc_table_allocate(NULL, sizeof *entry + length + capacity);
-  *entry = (cyc_entry){.hash = hash, .key_length = length, .capacity = capacity};
+  cyc_entry *entry = cyc_table_allocate(NULL, (size_t)CYC_ENTRY_HEAD + length + capacity);
+  entry->hash = hash;
+  entry->sum = 0;
+  entry->key_length = length;
+  entry->value_length = 0;
+  entry->capacity = capacity;
+  entry->timer = 0;
+  entry->epoch = 0;
+  entry->pinned = 0;
+  entry->kind = 0;
   if (length != 0) memcpy(entry->bytes, key, length);
   return entry;
+}
+
+cyc_entry *cyc_entry_clone(const cyc_entry *entry) {
+  cyc_entry *clone =
+      cyc_entry_create(entry->hash, entry->bytes, entry->key_length, entry->value_length);
+  clone->sum = entry->sum;
+  clone->value_length = entry->value_length;
+  clone->kind = entry->kind;
+  memcpy(cyc_entry_value(clone), cyc_entry_value_const(entry), entry->value_length);
+  return clone;
 }
 
 uint32_t cyc_entry_grown(uint32_t needed) {
@@ -68,7 +99,7 @@ uint32_t cyc_entry_grown(uint32_t needed) {
 cyc_entry *cyc_entry_reserve(cyc_entry *entry, uint32_t capacity) {
   capacity = room(entry->key_length, capacity);
   assert(capacity >= entry->value_length);
-  entry = cyc_table_allocate(entry, sizeof *entry + entry->key_length + capacity);
+  entry = cyc_table_allocate(entry, (size_t)CYC_ENTRY_HEAD + entry->key_length + capacity);
   entry->capacity = capacity;
   return entry;
 }
@@ -107,6 +138,7 @@ void cyc_entry_write(
 }
 
 uint64_t cyc_entry_digest(const cyc_entry *entry, uint64_t deadline) {
-  const uint64_t words[4] = {entry->hash, entry->sum, entry->value_length, deadline};
+  const uint64_t shape = (uint64_t)entry->kind << 32 | entry->value_length;
+  const uint64_t words[4] = {entry->hash, entry->sum, shape, deadline};
   return XXH3_64bits(words, sizeof words);
 }

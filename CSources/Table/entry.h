@@ -5,9 +5,11 @@
 #include "CCycladesTable.h"
 
 /*
- *   0     8     16        20          24        28      32
- *   | u64 | u64 | u32     | u32       | u32     | u32   | key bytes | value bytes | free |
- *   | hash| sum | key len | value len | capacity| timer |           |<------ capacity -->|
+ *   0      8     16        20          24         28      32      34       35     36
+ *   | u64  | u64 | u32     | u32       | u32      | u32   | u16   | u8     | u8   | key | value |
+ *   | hash | sum | key len | value len | capacity | timer | epoch | pinned | kind |
+ *
+ * The value has room for `capacity` bytes. `epoch` and `pinned` are the snapshot's (snapshot.c).
  */
 typedef struct cyc_entry {
   uint64_t hash;
@@ -16,8 +18,13 @@ typedef struct cyc_entry {
   uint32_t value_length;
   uint32_t capacity; /* room for the value */
   uint32_t timer;    /* 1 + place in the heap; 0 when there is no deadline */
+  uint16_t epoch;    /* of the snapshot that must not visit this entry (again); 0 for none */
+  uint8_t pinned;    /* waits in the snapshot's queue, which does not own it */
+  uint8_t kind;      /* what the value is: the caller's byte */
   uint8_t bytes[];
 } cyc_entry;
+
+enum { CYC_ENTRY_HEAD = offsetof(cyc_entry, bytes) };
 
 static inline uint8_t *cyc_entry_value(cyc_entry *entry) {
   return entry->bytes + entry->key_length;
@@ -27,15 +34,21 @@ static inline const uint8_t *cyc_entry_value_const(const cyc_entry *entry) {
   return entry->bytes + entry->key_length;
 }
 
-static inline size_t cyc_entry_bytes(const cyc_entry *entry) {
-  return sizeof *entry + entry->key_length + entry->capacity;
-}
+/* What the allocator really takes for an entry. */
+size_t cyc_entry_bytes(const cyc_entry *entry);
+
+/* What an entry with a value of this length counts for in the table's used bytes: a function of the
+ * state alone, so that replicas agree on it whatever their values' spare room. */
+uint64_t cyc_entry_cost(const cyc_entry *entry);
 
 uint64_t cyc_entry_hash(const uint8_t *key, uint32_t length, uint64_t seed);
 
 /* Makes an entry with an empty value and room for at least `capacity` bytes. */
 cyc_entry *cyc_entry_create(
     uint64_t hash, const uint8_t *key, uint32_t length, uint32_t capacity);
+
+/* A copy of an entry, without its timer and its marks, that has no spare room. */
+cyc_entry *cyc_entry_clone(const cyc_entry *entry);
 
 /* The room to make for a value that grows to `needed` bytes and will probably grow again. */
 uint32_t cyc_entry_grown(uint32_t needed);

@@ -15,6 +15,12 @@ struct Counter: StateMachine {
   func read(_ query: RawSpan, _ context: ApplyContext, reply: inout Reply) {
     reply.append(contentsOf: String(value).utf8)
   }
+
+  func snapshot() -> any SnapshotSource { WholeSnapshot(Array(String(value).utf8)) }
+
+  mutating func restore(_ part: RawSpan) throws {
+    value = Int(String(decoding: [UInt8](copying: part), as: UTF8.self)) ?? 0
+  }
 }
 
 // Three replicas in one process, for a look; in an app each runs on a machine of its own.

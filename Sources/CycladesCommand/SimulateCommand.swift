@@ -26,6 +26,9 @@ struct SimulateCommand: ParsableCommand {
     transform: parseScenario)
   var scenario = Scenario.swarm
 
+  @Flag(help: "Plant one bug after the other, and print how many seeds it takes to find each.")
+  var bugs = false
+
   func validate() throws {
     guard (1...1024).contains(jobs) else { throw ValidationError("--jobs must be 1 to 1024") }
     guard seeds <= UInt64.max - first else { throw ValidationError("--first is too large") }
@@ -33,6 +36,10 @@ struct SimulateCommand: ParsableCommand {
 
   func run() throws {
     var options = SimulationOptions(scenario: scenario)
+    if bugs {
+      try findBugs(options)
+      return
+    }
     if let seed {
       options.isTracing = true
       let report = Simulation(seed: seed, options: options).run()
@@ -50,7 +57,7 @@ struct SimulateCommand: ParsableCommand {
     print(
       "\(seeds) seeds, \(tally.failures.count) failed, \(tally.undecided) histories undecided; "
         + "\(tally.decided) slots decided, \(tally.acknowledged) operations acknowledged, "
-        + "\(tally.crashes) crashes, \(tally.leaders) leaders; "
+        + "\(tally.crashes) crashes, \(tally.leaders) leaders, \(tally.installs) snapshots installed; "
         + "slowest recovery \(tally.slowestRecovery / 1_000_000) ms; "
         + "\(Int(Double(seeds) / elapsed)) seeds/s, \(Int(virtual / elapsed)) times real time")
     if !tally.failures.isEmpty { throw ExitCode.failure }
@@ -63,6 +70,7 @@ struct SimulateCommand: ParsableCommand {
     var acknowledged = 0
     var crashes = 0
     var leaders = 0
+    var installs = 0
     var undecided = 0
     var slowestRecovery: UInt64 = 0
 
@@ -72,11 +80,31 @@ struct SimulateCommand: ParsableCommand {
       acknowledged += report.statistics.acknowledged
       crashes += report.statistics.crashes
       leaders += report.statistics.leaders
+      installs += report.statistics.installs
       undecided += report.statistics.undecided
       slowestRecovery = max(slowestRecovery, report.statistics.recovery)
       // Beyond a few, failures only push the first one off the screen.
       if report.failure != nil, failures.count < 5 { failures.append(report) }
     }
+  }
+
+  private func findBugs(_ options: SimulationOptions) throws {
+    var missed = 0
+    print("seeds  found as            planted bug")
+    for bug in PlantedBug.all {
+      var options = options
+      options.bug = bug
+      let report = (first..<first + seeds).lazy
+        .map { Simulation(seed: $0, options: options).run() }
+        .first { $0.failure != nil }
+      let (count, kind) =
+        report.map { (String($0.seed - first + 1), $0.failure!.kind.rawValue) }
+        ?? ("-", "not found")
+      if report == nil { missed += 1 }
+      print(column(count, 5), kind + spaces(18 - kind.count), bug, separator: "  ")
+    }
+    print("\(PlantedBug.all.count) planted, \(missed) not found within \(seeds) seeds each")
+    if missed > 0 { throw ExitCode.failure }
   }
 
   private func runAll(_ options: SimulationOptions) -> Tally {
@@ -94,6 +122,10 @@ struct SimulateCommand: ParsableCommand {
     return tally.withLock { $0 }
   }
 }
+
+private func spaces(_ count: Int) -> String { String(repeating: " ", count: max(0, count)) }
+
+private func column(_ text: String, _ width: Int) -> String { spaces(width - text.count) + text }
 
 private func parseScenario(_ name: String) throws -> Scenario {
   guard let scenario = Scenario(rawValue: name) else {

@@ -12,6 +12,15 @@ public enum Event {
   case read(id: UInt64)
   /// The way to a peer is open again: what was sent before may be lost.
   case connected(NodeID)
+  /// The log has no entries up to this slot any more: they are decided, durable and in a snapshot.
+  ///
+  /// To be told after `start`, too, when the log does not begin with slot 1.
+  case compacted(through: Slot)
+  /// The state after this slot came as a snapshot; it is durable, and the machine holds it.
+  ///
+  /// Only if `canInstall(through:)` says so right before. The log may forget all up to this slot, and
+  /// must keep what it has behind it.
+  case installed(through: Slot)
 }
 
 /// What a replica asks of its shell, in this order.
@@ -27,6 +36,10 @@ public enum Effect {
   /// Send `learn` messages with the decided entries `from...through` out of the log, where they are
   /// durable; a first part of them is enough, the peer asks on.
   case provide(to: NodeID, from: Slot, through: Slot)
+  /// The peer needs slots that the log has lost: help it to a snapshot.
+  ///
+  /// At most once per heartbeat interval and peer. May be ignored; the peer asks again.
+  case provideSnapshot(to: NodeID)
   /// The read may be answered now: everything it must see has been applied.
   case readReady(id: UInt64)
   /// The read cannot be answered here.

@@ -39,7 +39,7 @@ extension Paxos {
     guard durableNow > durableToken else { return }
     durableToken = durableNow
     diskProgressAt = now
-    while durable < window.last, window.token(durable + 1) <= durableNow { durable += 1 }
+    advanceDurable()
     switch role {
     case .follower:
       acknowledge()
@@ -48,6 +48,16 @@ extension Paxos {
     case .leader: decideByQuorum()
     }
     releaseSlots()
+  }
+
+  /// Counts the slots that have become durable one behind the other.
+  mutating func advanceDurable() {
+    while durable < window.last, window.token(durable + 1) <= durableToken { durable += 1 }
+  }
+
+  /// Counts the slots that were accepted in the promised ballot one behind the other.
+  mutating func advanceThrough() {
+    while window.holds(through + 1), window.ballot(through + 1) == promised { through += 1 }
   }
 
   /// Whether the disk has taken too long over something.

@@ -77,7 +77,7 @@ extension Paxos {
     return member == configuration.node ? members[(place + 1) % members.count] : member
   }
 
-  private mutating func ask(_ source: NodeID, from: Slot) {
+  mutating func ask(_ source: NodeID, from: Slot) {
     fetching.source = source
     fetching.retryAt = now + configuration.timing.heartbeat
     fetching.commit = commit
@@ -98,6 +98,8 @@ extension Paxos {
     if role == .leader, from > window.floor, from <= window.last + 1 {
       peers[index].sent = from - 1
       pump(index)
+    } else if from <= compacted {
+      offerSnapshot(to: index)
     } else if from <= min(commit, durable) {
       // A decided entry may still be on its way to the disk, and the log hold the loser of its slot.
       outbox.append(

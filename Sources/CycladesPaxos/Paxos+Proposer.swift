@@ -25,6 +25,8 @@ struct Peer {
   /// The newest round of heartbeats that it echoed.
   var echo: UInt64 = 0
   var heardAt: UInt64 = 0
+  /// Before this time no further snapshot is offered to it.
+  var snapshotAt: UInt64 = 0
 }
 
 extension Paxos {

@@ -52,6 +52,8 @@ public struct Paxos {
 
   /// Everything up to this slot is decided, and applied.
   public internal(set) var commit: Slot
+  /// The log holds no slot up to this one.
+  public internal(set) var compacted: Slot = 0
   /// What the leader of the promised ballot said to be decided.
   var leaderCommit: Slot = 0
   var fetching = Fetch()
@@ -105,7 +107,7 @@ public struct Paxos {
     recoveredCommit = recovered.commit
     peers = Array(repeating: Peer(), count: configuration.members.count)
     reported = (.follower, nil, promised)
-    while window.holds(through + 1), window.ballot(through + 1) == promised { through += 1 }
+    advanceThrough()
   }
 
   /// Starts the clock and applies what the log holds as decided. Call once, before any step.
@@ -139,6 +141,8 @@ public struct Paxos {
     case .persisted(let token): persisted(token)
     case .read(let id): read(id)
     case .connected(let peer): connected(peer)
+    case .compacted(let slot): compacted(through: slot)
+    case .installed(let slot): installed(through: slot)
     }
     reportRole()
     checkInvariants()
@@ -162,6 +166,9 @@ public struct Paxos {
   public var ballot: Ballot { promised }
   /// The slot up to which `apply` effects were given; equal to `commit` once started.
   public var applied: Slot { commit }
+  /// The slot up to which the log may be compacted, once a snapshot holds it: the decided slots that
+  /// are durable in the log.
+  public var compactable: Slot { min(commit, durable) }
   /// The last slot it has accepted anything in.
   public var last: Slot { window.last }
 
@@ -234,6 +241,7 @@ public struct Paxos {
   private func checkInvariants() {
     precondition(window.floor <= commit && window.floor <= durable)
     precondition(commit <= through && through <= window.last && durable <= window.last)
+    precondition(compacted <= commit && compacted <= durable)
     precondition(durableToken <= token && promiseToken <= token)
     precondition(role == .follower || promised.node == configuration.node)
     precondition(role != .leader || (promiseToken <= durableToken && through == window.last))
@@ -268,7 +276,7 @@ extension Message {
 }
 
 /// Planted bugs, by which the simulator's own worth is tested. Empty outside of its tests.
-package struct Mutation: OptionSet, Sendable {
+package struct Mutation: OptionSet, Hashable, Sendable {
   package let rawValue: Int
   package init(rawValue: Int) { self.rawValue = rawValue }
 
@@ -288,4 +296,6 @@ package struct Mutation: OptionSet, Sendable {
   package static let dropAccepted = Mutation(rawValue: 64)
   /// Serves reads before an entry of the own ballot is decided.
   package static let readEarly = Mutation(rawValue: 128)
+  /// Forgets what was accepted behind a snapshot.
+  package static let installForgetsAccepted = Mutation(rawValue: 256)
 }

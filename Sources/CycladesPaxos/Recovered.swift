@@ -9,7 +9,7 @@ public struct Recovered {
   /// A slot up to which everything is known to be decided: the largest `commit` of any entry in the
   /// log will do.
   public var commit: Slot
-  /// The slot up to which the shell has applied the log already; at most `commit`.
+  /// The slot up to which the shell has applied the log already, or has a snapshot; at most `commit`.
   public var applied: Slot
   /// The entries from `applied + 1` on, without a gap.
   public var entries: [Entry]

@@ -82,6 +82,13 @@ struct Window {
     }
   }
 
+  /// Goes on behind a slot that may lie beyond the last; what is behind it stays.
+  mutating func skip(through slot: Slot) {
+    if slot > floor { release(through: min(slot, last)) }
+    floor = max(floor, slot)
+    last = max(last, slot)
+  }
+
   private mutating func grow() {
     let old = cells
     cells = Array(repeating: Window.empty, count: old.count * 2)

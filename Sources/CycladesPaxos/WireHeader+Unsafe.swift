@@ -47,6 +47,16 @@ public struct WireHeader: Sendable {
     public static let reply = Kind(CYC_WIRE_REPLY)
     /// A read that one host forwards to another.
     public static let query = Kind(CYC_WIRE_QUERY)
+    /// The first frame of a snapshot: what is beside the machine's state.
+    public static let snapshotHead = Kind(CYC_WIRE_SNAPSHOT_HEAD)
+    /// A part of a snapshot's state.
+    public static let snapshotPart = Kind(CYC_WIRE_SNAPSHOT_PART)
+    /// The last frame of a snapshot.
+    public static let snapshotEnd = Kind(CYC_WIRE_SNAPSHOT_END)
+    /// "You lack what I no longer have: take this snapshot."
+    public static let snapshotOffer = Kind(CYC_WIRE_SNAPSHOT_OFFER)
+    /// "Send me this frame of it."
+    public static let snapshotPull = Kind(CYC_WIRE_SNAPSHOT_PULL)
   }
 
   /// Why bytes are not a frame.

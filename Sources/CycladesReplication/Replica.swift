@@ -50,9 +50,9 @@ public final class Replica: Sendable {
   /// Returns when the log is replayed and this replica listens; a leader may not be elected yet.
   /// `machine` makes the initial state. Throws when the folder, the address or the configuration is
   /// not usable; nothing is left running then.
-  public static func start<Machine: StateMachine & SendableMetatype>(
+  public static func start(
     _ configuration: ReplicaConfiguration, logger: Logger,
-    machine: @escaping @Sendable () -> Machine
+    machine: @escaping @Sendable () -> any StateMachine
   ) async throws(ReplicationError) -> Replica {
     guard let listen = configuration.peers[configuration.node] else {
       throw ReplicationError(
@@ -113,10 +113,17 @@ public final class Replica: Sendable {
   }
 
   /// The group as this replica sees it; `nil` when the replica has stopped.
-  public func status() async -> GroupStatus? {
+  public func status() async -> GroupStatus? { await look { $0.status } }
+
+  /// The log and the snapshots of this replica; `nil` when the replica has stopped.
+  public func logStatus() async -> LogStatus? { await look { $0.logStatus } }
+
+  private func look<T: Sendable>(
+    _ body: @escaping @Sendable (any ReplicaOperations) -> T
+  ) async -> T? {
     let (core, mailbox) = (core, thread.mailbox)
     return await withCheckedContinuation { continuation in
-      let posted = mailbox.post { continuation.resume(returning: core.core?.status) }
+      let posted = mailbox.post { continuation.resume(returning: core.core.map(body)) }
       if !posted { continuation.resume(returning: nil) }
     }
   }

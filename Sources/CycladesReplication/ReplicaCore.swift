@@ -6,6 +6,7 @@ typealias ReplicaCompletion = (Result<[UInt8], ReplicationError>) -> Void
 /// What a `Replica` does on its reactor's thread, whatever its machine.
 protocol ReplicaOperations: AnyObject {
   var status: GroupStatus { get }
+  var logStatus: LogStatus { get }
   func write(_ command: [UInt8], _ completion: @escaping ReplicaCompletion)
   func read(_ query: [UInt8], _ completion: @escaping ReplicaCompletion)
   func stop()
@@ -20,17 +21,18 @@ final class ReplicaCoreReference: @unchecked Sendable {
 }
 
 /// Matches the outcomes of a host of one group with the callers that wait for them.
-final class ReplicaCore<Machine: StateMachine>: ReplicaOperations, ReplicaHostDelegate {
-  private let host: ReplicaHost<Machine>
+final class ReplicaCore: ReplicaOperations, ReplicaHostDelegate {
+  private let host: ReplicaHost
   private var waiting: [UInt64: ReplicaCompletion] = [:]
   private var nextID: UInt64 = 1
 
-  init(_ host: ReplicaHost<Machine>) {
+  init(_ host: ReplicaHost) {
     self.host = host
     host.delegate = self
   }
 
   var status: GroupStatus { host.groups[0] }
+  var logStatus: LogStatus { host.logStatus }
 
   func write(_ command: [UInt8], _ completion: @escaping ReplicaCompletion) {
     host.write(0, remember(completion), command.rawSpan)

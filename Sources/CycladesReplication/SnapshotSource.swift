@@ -10,3 +10,19 @@ public protocol SnapshotSource {
   /// message of its own. One part holds at most 64 MiB.
   mutating func next(into part: inout Reply, byteCountTarget: Int) -> Bool
 }
+
+/// A snapshot of one part, for machines whose whole state is small.
+public struct WholeSnapshot: SnapshotSource {
+  private var bytes: [UInt8]?
+
+  /// Makes a snapshot of the bytes that `restore` is to be given; at most 64 MiB.
+  public init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+  /// Appends all of it, once.
+  public mutating func next(into part: inout Reply, byteCountTarget: Int) -> Bool {
+    guard let bytes else { return false }
+    part.append(contentsOf: bytes)
+    self.bytes = nil
+    return true
+  }
+}

@@ -24,6 +24,19 @@ public protocol StateMachine {
 
   /// Advances the state to a log time, before the commands of an entry are applied.
   mutating func advance(to time: UInt64)
+
+  /// The state as it is now, to be read out in parts while further commands are applied.
+  ///
+  /// Taken when the log has grown enough to be cut. Must not take long: a value type returns a copy
+  /// of itself. The host reads one snapshot of a machine at a time.
+  func snapshot() -> any SnapshotSource
+
+  /// Adds the next part of a snapshot to a machine that was just made.
+  ///
+  /// Parts come in the order and in the cuts in which `SnapshotSource.next` gave them out; after the
+  /// last, the state equals the one that was read out. Throws when a part makes no sense: its
+  /// checksum was right, so the machine that wrote it was of another kind or version.
+  mutating func restore(_ part: RawSpan) throws
 }
 
 extension StateMachine {

@@ -52,4 +52,11 @@ public struct Member: Hashable, Sendable {
         .badWeight, "weight \(weight) of member '\(id)' is not a number from 0 upwards")
     }
   }
+
+  /// Checks a whole list: every member, no id twice, not too many, and not all of weight 0.
+  static func validate(_ members: [Member]) throws(RingError) {
+    var builder = try RingBuilder(pointsPerUnit: 1)
+    for member in members { try builder.add(member) }
+    guard members.contains(where: { $0.weight > 0 }) else { throw RingError.empty(members) }
+  }
 }

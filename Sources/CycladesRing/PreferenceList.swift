@@ -48,6 +48,24 @@ extension Ring {
     return everyone.count == list.count ? list : Array(inTurns(everyone).prefix(count))
   }
 
+  /// Writes the indices in ``members`` of those that should hold copies of a position, the owner
+  /// first, as many as `indices` has room for; says how many there are.
+  ///
+  /// The list is that of ``preferenceIndices(ofPosition:count:spread:)``. It allocates nothing, but
+  /// for a best effort when zones run out.
+  ///
+  /// - Complexity: O(points walked).
+  public func preferenceIndices(
+    ofPosition position: UInt64, spread: Spread = .bestEffort,
+    into indices: inout MutableSpan<UInt16>
+  ) -> Int {
+    let count = table.walk(from: position, distinctZones: spread != .ignored, into: &indices)
+    guard spread == .bestEffort, count < indices.count else { return count }
+    let list = preferenceIndices(ofPosition: position, count: indices.count, spread: spread)
+    for (place, index) in list.enumerated() { indices[place] = UInt16(index) }
+    return list.count
+  }
+
   /// Reorders members so that zones take turns, and racks within a zone; otherwise keeps order.
   private func inTurns(_ list: [Int]) -> [Int] {
     struct Candidate {

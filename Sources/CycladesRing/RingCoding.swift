@@ -84,48 +84,89 @@ enum RingCoding {
   }
 }
 
+extension RingCoding {
+  /// What canonical bytes say before anything is built from it.
+  struct Content {
+    var builder: RingBuilder
+    var pointCount: Int
+  }
+
+  /// Reads bytes whose size and digest are right; every member is valid, and none comes twice.
+  static func decode(_ bytes: [UInt8]) throws(RingError) -> Content {
+    guard bytes.count >= headerBytes else { throw damaged(bytes, "too short") }
+    guard bytes.starts(with: magic) else { throw damaged(bytes, "they do not begin as one") }
+    var reader = Reader(bytes.span, from: magic.count)
+    let size: UInt64 = reader.integer()!
+    guard size == bytes.count else { throw damaged(bytes, "they say they are \(size)") }
+    let digest: UInt128 = reader.integer()!
+    guard digest == RingHash.digest(bytes.span.extracting(digestedFrom...)) else {
+      throw damaged(bytes, "the digest does not match")
+    }
+    let epoch: UInt64 = reader.integer()!
+    _ = reader.integer(UInt64.self)
+    let pointsPerUnit: UInt32 = reader.integer()!
+    let memberCount: UInt32 = reader.integer()!
+    let pointCount: UInt32 = reader.integer()!
+    _ = reader.integer(UInt32.self)
+    do throws(RingError) {
+      var builder = try RingBuilder(epoch: epoch, pointsPerUnit: Int(pointsPerUnit))
+      var asked = 0
+      for number in 0..<memberCount {
+        guard let member = reader.member() else {
+          throw damaged(bytes, "member \(number) is cut short")
+        }
+        try builder.add(member)
+        asked += try member.pointCount(perUnit: Int(pointsPerUnit))
+      }
+      guard asked == pointCount else {
+        throw damaged(bytes, "they say \(pointCount) points, their members have \(asked)")
+      }
+      return Content(builder: builder, pointCount: asked)
+    } catch  where error.code != .damagedBytes {
+      throw damaged(bytes, error.message)
+    }
+  }
+
+  static func damaged(_ bytes: [UInt8], _ what: String) -> RingError {
+    RingError(.damagedBytes, "\(bytes.count) bytes are not a ring: \(what)")
+  }
+}
+
 extension Ring {
   /// Reads a ring from its canonical bytes, checking all of them.
   ///
+  /// - Parameter maximumPoints: the most virtual nodes to build. A few bytes may stand for
+  ///   ``maximumPoints``, which take 300 MB and a second: whoever reads from strangers sets a bound.
   /// - Complexity: O(points): the ring is built from the members in the bytes.
   /// - Throws: ``RingError`` of code ``RingError/Code/damagedBytes`` for bytes that no ring has;
+  ///   ``RingError/Code/tooManyPoints`` for more than `maximumPoints`;
   ///   ``RingError/Code/outOfMemory`` when memory is short.
-  public convenience init(bytes: [UInt8]) throws(RingError) {
-    func damaged(_ what: String) -> RingError {
-      RingError(.damagedBytes, "\(bytes.count) bytes are not a ring: \(what)")
+  public convenience init(
+    bytes: [UInt8], maximumPoints: Int = Ring.maximumPoints
+  ) throws(RingError) {
+    let content = try RingCoding.decode(bytes)
+    guard content.pointCount <= maximumPoints || content.pointCount > Self.maximumPoints else {
+      throw RingError(
+        .tooManyPoints,
+        "the ring has \(content.pointCount) points; at most \(maximumPoints) are accepted")
     }
-    guard bytes.count >= RingCoding.headerBytes else { throw damaged("too short") }
-    guard bytes.starts(with: RingCoding.magic) else { throw damaged("they do not begin as one") }
-    var header = RingCoding.Reader(bytes.span, from: 8)
-    let size: UInt64 = header.integer()!
-    guard size == bytes.count else { throw damaged("they say they are \(size)") }
-    let digest: UInt128 = header.integer()!
-    guard digest == RingHash.digest(bytes.span.extracting(RingCoding.digestedFrom...)) else {
-      throw damaged("the digest does not match")
-    }
-    let epoch: UInt64 = header.integer()!
-    _ = header.integer(UInt64.self)
-    let pointsPerUnit: UInt32 = header.integer()!
-    let count: UInt32 = header.integer()!
-
     do throws(RingError) {
-      var builder = try RingBuilder(epoch: epoch, pointsPerUnit: Int(pointsPerUnit))
-      var records = RingCoding.Reader(bytes.span, from: RingCoding.headerBytes)
-      for number in 0..<count {
-        guard let member = records.member() else { throw damaged("member \(number) is cut short") }
-        try builder.add(member)
-      }
+      let builder = content.builder
       try self.init(
-        members: builder.sortedMembers, epoch: epoch, pointsPerUnit: Int(pointsPerUnit), base: nil)
-    } catch  where error.code != .outOfMemory && error.code != .damagedBytes {
-      throw damaged(error.message)
+        members: builder.sortedMembers, epoch: builder.epoch, pointsPerUnit: builder.pointsPerUnit,
+        base: nil)
+    } catch  where error.code != .outOfMemory {
+      throw RingCoding.damaged(bytes, error.message)
     }
-    guard self.bytes == bytes else { throw damaged("this build places its members differently") }
+    guard self.bytes == bytes else {
+      throw RingCoding.damaged(bytes, "this build places its members differently")
+    }
   }
 }
 
 extension RingCoding.Reader {
-  fileprivate mutating func member() -> Member? {
+  /// Reads a member as it comes, valid or not.
+  mutating func member() -> Member? {
     guard let weight: UInt64 = integer(), let idBytes: UInt16 = integer(),
       let zoneBytes: UInt16 = integer(), let rackBytes: UInt16 = integer(),
       integer(UInt16.self) != nil, let id = string(idBytes), let zone = string(zoneBytes),

@@ -37,6 +37,7 @@ extension Ring {
   ///
   /// - Complexity: O(points of both rings).
   public func diff(from old: Ring) -> RingDiff {
+    if table.isIdentical(to: old.table) { return RingDiff(moves: []) }
     // Owners are numbered per ring: -1 stands for a member that the new ring does not have.
     let numbers = Dictionary(
       uniqueKeysWithValues: members.enumerated().map { (RingBuilder.ID($1.id), $0) })

@@ -6,7 +6,8 @@ public struct RingError: Error, Hashable, Sendable, CustomStringConvertible {
   public struct Code: Hashable, Sendable, CustomStringConvertible {
     private enum Kind: String {
       case emptyRing, emptyID, longID, duplicateID, unknownID, badWeight
-      case tooManyMembers, tooManyPoints, badPointsPerUnit, damagedBytes, outOfMemory
+      case tooManyMembers, tooManyPoints, badPointsPerUnit, badLoadFactor, badTableSize
+      case damagedBytes, outOfMemory
     }
     private let kind: Kind
 
@@ -28,6 +29,10 @@ public struct RingError: Error, Hashable, Sendable, CustomStringConvertible {
     public static var tooManyPoints: Code { Code(kind: .tooManyPoints) }
     /// The number of points per unit of weight is not in `1...65536`.
     public static var badPointsPerUnit: Code { Code(kind: .badPointsPerUnit) }
+    /// A load factor is below 1 or not a number.
+    public static var badLoadFactor: Code { Code(kind: .badLoadFactor) }
+    /// The size of a Maglev table is not a prime in its bounds.
+    public static var badTableSize: Code { Code(kind: .badTableSize) }
     /// Bytes are not those of a ring, or are damaged.
     public static var damagedBytes: Code { Code(kind: .damagedBytes) }
     /// The system gave no memory for the points.
@@ -49,4 +54,12 @@ public struct RingError: Error, Hashable, Sendable, CustomStringConvertible {
 
   /// The message.
   public var description: String { message }
+
+  /// No key would have an owner.
+  static func empty(_ members: [Member]) -> RingError {
+    RingError(
+      .emptyRing,
+      members.isEmpty
+        ? "a ring needs a member" : "every member has weight 0: \(members.count) of them")
+  }
 }

@@ -53,11 +53,13 @@ public struct RingReader: ~Copyable {
 
   /// The newest ring.
   public var ring: Ring {
-    mutating get {
+    // Lent out, not copied: a copy would count a reference up and down, which threads that look up
+    // at the same time would do to one cache line in turns.
+    mutating _read {
       if publisher.publications.load(ordering: .acquiring) != known.publication {
         known = publisher.load()
       }
-      return known.ring
+      yield known.ring
     }
   }
 }

@@ -12,8 +12,6 @@ final class StoreNode {
   let configuration: StoreServerConfiguration
   let reactor: Reactor
   let shards: ShardMap
-  /// The replicas' state, by group.
-  let machines: [StoreShard]
   let host: any ShardHost
   let directory: NodeDirectory
   let commands = ServerCommands()
@@ -36,18 +34,16 @@ final class StoreNode {
 
   /// Opens the listeners, then the replicas; nothing is served before `start`.
   ///
-  /// - Parameter makeHost: makes the replication layer, given what to announce to peers and the
-  ///   state of each group's replica.
+  /// - Parameter makeHost: makes the replication layer, given what to announce to peers.
   init(
     _ configuration: StoreServerConfiguration, reactor: Reactor, logger: Logger,
-    makeHost: (NodeAnnouncement, ShardMap, [StoreShard]) throws -> any ShardHost
+    makeHost: (NodeAnnouncement, ShardMap) throws -> any ShardHost
   ) throws {
     self.configuration = configuration
     self.reactor = reactor
     self.logger = logger
     startedAt = reactor.now
     shards = try configuration.makeShardMap()
-    machines = (0..<configuration.shards).map { configuration.makeShard($0) }
     var limits = RequestLimits()
     limits.bulkBytesMax = UInt32(configuration.maximumValueBytes)
     parser = RequestParser(limits: limits)
@@ -61,7 +57,7 @@ final class StoreNode {
     let announcement = NodeAnnouncement(
       host: configuration.announcedHost, clusterPort: listeners[0].address.port,
       plainPort: listeners[1].address.port)
-    host = try makeHost(announcement, shards, machines)
+    host = try makeHost(announcement, shards)
     directory = NodeDirectory(own: configuration.node, announcement, host)
     for endpoint in endpoints { endpoint.node = self }
     outcomes.node = self
@@ -75,6 +71,11 @@ final class StoreNode {
   }
 
   var id: NodeID { configuration.node }
+
+  /// This node's copies of the shards it holds.
+  var copies: some Sequence<StoreShard> {
+    (0..<UInt32(shards.shardCount)).lazy.compactMap { [host] in host.shard($0) }
+  }
 
   /// The nodes on which every acknowledged write is durable, at least.
   var quorum: Int { configuration.replicas / 2 + 1 }
@@ -155,7 +156,7 @@ final class StoreNode {
   }
 }
 
-/// Stands between the host, which refers to its delegate weakly, and the node.
+/// Stands between the host, which holds its delegate, and the node, which holds the host.
 private final class OutcomeReceiver: ReplicaHostDelegate {
   var node: StoreNode?
 

@@ -92,7 +92,7 @@ public final class StoreServer: Sendable {
       configuration: configuration.reactorForValues, logger: logger
     ) { reactor in
       let store = try StoreNode(configuration, reactor: reactor, logger: logger) {
-        try configuration.makeHost($0, $1, $2, reactor: reactor, logger: logger)
+        try configuration.makeHost($0, $1, reactor: reactor, logger: logger)
       }
       do {
         try store.start()

@@ -10,7 +10,9 @@ extension Cluster {
   }
 
   /// Applies an entry to a node's machine, and checks that it is the one.
-  func execute(_ entry: Entry, on index: Int) -> Int {
+  ///
+  /// Returns what the command found; nil when it came too late to be done.
+  func execute(_ entry: Entry, on index: Int) -> Int? {
     let node = nodes[index]
     guard entry.slot == node.applied + 1 else {
       fail(.order, "node \(node.id) applies slot \(entry.slot) after \(node.applied)")
@@ -24,12 +26,14 @@ extension Cluster {
       }
     } else {
       decided.append(command)
+      _ = model.apply(command)
+      hashes.append(Snapshot.hash(model.words))
       statistics.decided += 1
       if let attempt = command.attempt, refused.contains(attempt.number) {
         fail(.honesty, "slot \(entry.slot) holds an operation that was called not done")
       }
     }
-    return command.isNoop ? 0 : node.machine.apply(command.action, to: command.key)
+    return node.machine.apply(command)
   }
 
   func apply(_ entry: Entry, on index: Int) {
@@ -49,6 +53,7 @@ extension Cluster {
       "\(nodes[index].id) applies \(entry.slot)@\(entry.ballot)\(entry.payload.isNoop ? " no-op" : "")"
     )
     settle(entry, found: found, on: index)
+    takeSnapshotIfDue(on: index)
   }
 
   func checkOffice(_ ballot: Ballot, of index: Int) {
@@ -83,10 +88,10 @@ extension Cluster {
         "node \(nodes[index].id) says \(describe(message)) with \(disk.promised) on disk")
     }
     func require(_ through: Slot) {
-      guard disk.entries.count < Int(through) else { return }
+      guard disk.last < through else { return }
       fail(
         .durability,
-        "node \(nodes[index].id) says \(describe(message)) with \(disk.entries.count) slots on disk"
+        "node \(nodes[index].id) says \(describe(message)) with \(disk.last) slots on disk"
       )
     }
     switch message {

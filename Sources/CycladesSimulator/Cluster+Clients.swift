@@ -3,7 +3,7 @@ package import CycladesPaxos
 /// One client: one operation at a time, wherever it hopes to find the leader.
 struct Client {
   var attempt: Attempt?
-  /// An operation that is certainly not done yet, and is to be tried again.
+  /// An operation to try again.
   var refused: Int?
   /// The node to try next; nil for any.
   var hint: Int?
@@ -98,12 +98,13 @@ extension Cluster {
   }
 
   /// Answers whoever waits for what this slot holds, or held before it lost the slot.
-  func settle(_ entry: Entry, found: Int, on index: Int) {
+  func settle(_ entry: Entry, found: Int?, on index: Int) {
     let node = nodes[index]
     guard let place = node.proposals.firstIndex(where: { $0.slot == entry.slot }) else { return }
     let command = node.proposals.remove(at: place).command
     if command === entry.payload {
-      answer(command.attempt!, .done(found: found))
+      // Whoever came too late has given up waiting already.
+      if let found { answer(command.attempt!, .done(found: found)) }
     } else {
       // It was proposed in this slot alone, and another value has it.
       refuse(command.attempt!, leader: node.core?.leader)
@@ -144,15 +145,20 @@ extension Cluster {
       clients[attempt.client].hint = leader.map { Int($0.rawValue) - 1 }
       clients[attempt.client].refused = attempt.operation
       schedule(.wake(client: attempt.client), after: think)
-    case .unknown:
-      schedule(.wake(client: attempt.client), after: think)
+    case .unknown: persist(attempt)
     }
   }
 
-  /// The client gives up waiting: the operation may or may not be done.
+  /// The client gives up waiting: the attempt may or may not have done the operation.
   func timeout(_ attempt: Attempt) {
     guard clients[attempt.client].attempt?.number == attempt.number else { return }
     clients[attempt.client].attempt = nil
+    persist(attempt)
+  }
+
+  /// Tries an operation again that may be done already, which its session makes harmless; or not.
+  private func persist(_ attempt: Attempt) {
+    if random.chance(700) { clients[attempt.client].refused = attempt.operation }
     schedule(.wake(client: attempt.client), after: think)
   }
 }

@@ -20,6 +20,9 @@ package final class Cluster {
 
   /// The payload decided in each slot, from slot 1.
   var decided: [Payload] = []
+  /// The machine that the decided slots make, and the hash of its state after each of them.
+  var model: Machine
+  var hashes: [UInt64] = []
   /// Who led in which ballot; found by key, never iterated.
   var leaders: [Ballot: NodeID] = [:]
   /// The attempts that were called certainly not done.
@@ -39,11 +42,13 @@ package final class Cluster {
     self.options = options
     nodes = (0..<swarm.nodes).map { index in
       SimulatedNode(
-        id: NodeID(UInt32(index + 1)), keys: swarm.keys,
+        id: NodeID(UInt32(index + 1)),
+        machine: Machine(keys: swarm.keys, clients: swarm.clients),
         clockOffset: random.uniform(0...1_000_000_000_000),
         clockRate: 1000 - swarm.drift + random.uniform(0...2 * swarm.drift))
     }
     network = Network(swarm)
+    model = Machine(keys: swarm.keys, clients: swarm.clients)
     clients = Array(repeating: Client(), count: swarm.clients)
     trace = Trace(isRecording: options.isTracing)
     self.random = random
@@ -84,6 +89,7 @@ package final class Cluster {
     switch occurrence {
     case .tick(let node, let life):
       guard nodes[node].life == life, !postpone(occurrence, for: node) else { return }
+      tickDownload(node)
       step(node, .tick(now: nodes[node].clock(now)))
       if nodes[node].life == life { schedule(occurrence, after: Cluster.tick) }
     case .deliver(let message, let from, let to):
@@ -109,8 +115,26 @@ package final class Cluster {
     case .restart(let node): if !nodes[node].isUp { start(node) }
     case .resume(let node): resume(node)
     case .nemesis: causeFault()
+    case .transfer(let transfer, let from, let to):
+      guard nodes[to].isUp, network.isOpen(from: from, to: to), !postpone(occurrence, for: to)
+      else { return }
+      receive(transfer, from: from, on: to)
+    case .snapshotWritten(let node, let life, let snapshot):
+      guard isLive(node, life), !postpone(occurrence, for: node) else { return }
+      snapshotWritten(snapshot, on: node)
+    case .compact(let node, let life):
+      guard isLive(node, life), !postpone(occurrence, for: node) else { return }
+      compact(node)
+    case .snapshotStored(let node, let life, let snapshot):
+      guard isLive(node, life), !postpone(occurrence, for: node) else { return }
+      snapshotStored(snapshot, on: node)
+    case .install(let node, let life, let snapshot):
+      guard isLive(node, life), !postpone(occurrence, for: node) else { return }
+      install(snapshot, on: node)
     }
   }
+
+  private func isLive(_ node: Int, _ life: Int) -> Bool { nodes[node].life == life }
 
   /// Puts off what comes to a paused process until it goes on.
   private func postpone(_ occurrence: Occurrence, for node: Int) -> Bool {
@@ -147,14 +171,23 @@ package final class Cluster {
     let members = nodes.map(\.id)
     let configuration = Configuration(node: node.id, members: members, window: swarm.window)
     node.life += 1
-    node.machine = Machine(keys: swarm.keys)
+    node.machine = Machine(keys: swarm.keys, clients: swarm.clients)
     node.applied = 0
-    let own = node.disk.commit == 0 ? 0 : random.next() % (node.disk.commit + 1)
-    for entry in node.disk.entries.prefix(Int(own)) { _ = execute(entry, on: index) }
+    node.disk.recover()
+    if let snapshot = node.disk.snapshot { restore(snapshot, on: index) }
+    let base = node.applied
+    guard node.disk.base <= base else {
+      fail(
+        .durability,
+        "node \(node.id) has a log from \(node.disk.base + 1) and a snapshot of \(base)")
+      return
+    }
+    let own = node.disk.commit == base ? base : base + random.next() % (node.disk.commit - base + 1)
+    for entry in node.disk.entries(from: base + 1, through: own) { _ = execute(entry, on: index) }
     guard failure == nil else { return }
     let recovered = Recovered(
       promised: node.disk.promised, commit: node.disk.commit, applied: own,
-      entries: Array(node.disk.entries.dropFirst(Int(own))))
+      entries: Array(node.disk.entries(from: own + 1, through: node.disk.last)))
     do {
       var core = try Paxos(
         configuration, recovered: recovered, seed: random.next(),
@@ -162,17 +195,20 @@ package final class Cluster {
           noops += 1
           return Command(noop: noops)
         })
-      core.mutation = Mutation(rawValue: options.mutation)
+      if let bug = options.bug { core.mutation = bug.core }
       node.core = core
     } catch {
       fail(.order, "node \(node.id) cannot start: \(error)")
       return
     }
     trace.note(
-      at: now, "\(node.id) starts, commit \(node.disk.commit) of \(node.disk.entries.count)")
+      at: now, "\(node.id) starts, commit \(node.disk.commit) of \(node.disk.last)")
     node.core!.start(now: node.clock(now), into: &node.effects)
     perform(index)
-    schedule(.tick(node: index, life: node.life), after: random.uniform(0...Cluster.tick))
+    let life = node.life
+    if node.isUp, node.disk.base > 0 { step(index, .compacted(through: node.disk.base)) }
+    guard node.life == life else { return }
+    schedule(.tick(node: index, life: life), after: random.uniform(0...Cluster.tick))
     for peer in nodes.indices where peer != index && nodes[peer].isUp { reconnect(index, peer) }
   }
 
@@ -187,6 +223,8 @@ package final class Cluster {
     node.disk.crash(random: &random)
     node.effects = []
     node.held = []
+    node.isWritingSnapshot = false
+    node.download = nil
     node.crashCountdown = nil
     node.pausedUntil = 0
     node.postponed = []
@@ -244,11 +282,13 @@ package final class Cluster {
       }
     case .apply(let entry): apply(entry, on: index)
     case .provide(let peer, let from, let through):
-      let end = min(through, from + Slot(swarm.learnChunk) - 1, Slot(node.disk.entries.count))
-      guard from <= end else { return }
-      let entries = Array(node.disk.entries[Int(from) - 1..<Int(end)])
+      let end = min(through, from + Slot(swarm.learnChunk) - 1)
+      let entries = Array(node.disk.entries(from: from, through: end))
+      guard !entries.isEmpty else { return }
       statistics.learned += entries.count
       send(.learn(entries), from: index, to: Int(peer.rawValue) - 1)
+    case .provideSnapshot(let peer):
+      provideSnapshot(to: Int(peer.rawValue) - 1, from: index)
     case .readReady(let id): readReady(id, on: index)
     case .readRefused(let id): readRefused(id, on: index)
     case .roleChanged(let role, let leader, let ballot):
@@ -277,10 +317,15 @@ package final class Cluster {
   func scheduleSync(_ index: Int) {
     let node = nodes[index]
     node.sync += 1
-    let begin = max(now, node.disk.stalledUntil)
+    schedule(
+      .synced(node: index, life: node.life, sync: node.sync), after: diskDelay(of: index))
+  }
+
+  /// How long the disk of a node takes for something that begins now.
+  func diskDelay(of index: Int) -> UInt64 {
+    let begin = max(now, nodes[index].disk.stalledUntil)
     let spread = isHealed ? min(swarm.diskSpread, 10_000_000) : swarm.diskSpread
-    let end = begin + 100_000 + random.next() % spread
-    queue.insert(.synced(node: index, life: node.life, sync: node.sync), at: end)
+    return begin - now + 100_000 + random.next() % spread
   }
 
   private func synced(_ index: Int) {

@@ -12,10 +12,15 @@ struct Disk {
 
   /// What a restart would read.
   private(set) var promised = Ballot.zero
-  /// The highest ballot promised in so many words: learned entries may be of higher ones.
+  /// The highest ballot promised in so many words: learned entries may be of higher ones. Kept for
+  /// the checks alone.
   private(set) var vow = Ballot.zero
+  /// The log has nothing up to this slot.
+  private(set) var base: Slot = 0
   private(set) var entries: [Entry] = []
   private(set) var commit: Slot = 0
+  /// The newest durable snapshot.
+  private(set) var snapshot: Snapshot?
   private var pending: [(record: Record, token: UInt64)] = []
   /// How many of the pending writes the sync under way covers; zero when there is none.
   private var syncing = 0
@@ -25,6 +30,15 @@ struct Disk {
 
   /// Whether a write waits for a sync that nobody has started.
   var needsSync: Bool { syncing == 0 && !pending.isEmpty }
+
+  /// The last slot of the log.
+  var last: Slot { base + Slot(entries.count) }
+
+  /// The entries of these slots, as far as the log holds them without a gap from the first on.
+  func entries(from first: Slot, through end: Slot) -> ArraySlice<Entry> {
+    guard first > base, first <= min(end, last) else { return [] }
+    return entries[Int(first - base) - 1..<Int(min(end, last) - base)]
+  }
 
   mutating func write(_ promise: Ballot, token: UInt64) {
     pending.append((.promise(promise), token))
@@ -53,15 +67,42 @@ struct Disk {
       case .entry(let entry):
         promised = max(promised, entry.ballot)
         commit = max(commit, entry.commit)
-        if entry.slot <= Slot(entries.count) {
-          entries[Int(entry.slot) - 1] = entry
+        // What a snapshot overtook on its way here has no place any more.
+        guard entry.slot > base else { continue }
+        if entry.slot <= last {
+          entries[Int(entry.slot - base) - 1] = entry
         } else {
-          precondition(entry.slot == Slot(entries.count) + 1, "a gap in the log")
+          precondition(entry.slot == last + 1, "a gap in the log")
           entries.append(entry)
         }
       }
     }
     pending.removeFirst(count)
+  }
+
+  /// Takes a snapshot for the newest one, in one atomic step, unless there is a newer one.
+  mutating func replace(by snapshot: Snapshot) {
+    guard snapshot.slot > self.snapshot?.slot ?? 0 else { return }
+    self.snapshot = snapshot
+    commit = max(commit, snapshot.slot)
+  }
+
+  /// Forgets the entries up to a slot.
+  mutating func compact(through slot: Slot, forgettingPromises: Bool) {
+    begin(behind: slot)
+    if forgettingPromises { promised = entries.reduce(.zero) { max($0, $1.ballot) } }
+  }
+
+  /// Lets the log begin behind a slot, which may be beyond its last.
+  mutating func begin(behind slot: Slot) {
+    guard slot > base else { return }
+    entries.removeFirst(min(entries.count, Int(slot - base)))
+    base = slot
+  }
+
+  /// Reads what there is after a start: a log that ends before the snapshot is of no use.
+  mutating func recover() {
+    if let snapshot, last < snapshot.slot { begin(behind: snapshot.slot) }
   }
 
   mutating func crash(random: inout SplitMix) {
@@ -74,8 +115,9 @@ struct Disk {
     syncing = 0
   }
 
-  /// Whether the entry of a slot, in whatever ballot, is durable with this value.
+  /// Whether the value of a slot is durable here: itself, in whatever ballot, or its effect.
   func holds(_ payload: Payload, in slot: Slot) -> Bool {
-    slot <= Slot(entries.count) && entries[Int(slot) - 1].payload === payload
+    slot <= snapshot?.slot ?? 0
+      || slot > base && slot <= last && entries[Int(slot - base) - 1].payload === payload
   }
 }

@@ -13,6 +13,11 @@ enum Occurrence {
   case restart(node: Int)
   case resume(node: Int)
   case nemesis
+  case transfer(Transfer, from: Int, to: Int)
+  case snapshotWritten(node: Int, life: Int, Snapshot)
+  case compact(node: Int, life: Int)
+  case snapshotStored(node: Int, life: Int, Snapshot)
+  case install(node: Int, life: Int, Snapshot)
 }
 
 /// Virtual time: a heap of what is to come, first in time first, and first come first among equals.

@@ -10,22 +10,49 @@ public enum Action: Hashable, Sendable {
   case compareAndSet(expected: Int, new: Int)
 }
 
-/// The replicated state machine of the simulation: a few registers, all zero at first.
+/// The replicated state machine of the simulation: a few registers, all zero at first, and for every
+/// client the last operation done, so that one that is asked again is not done again.
 struct Machine: Equatable {
   private(set) var values: [Int]
+  /// Of each client: its newest operation, counted from 1, and what that one found.
+  private var sessions: [(operation: Int, found: Int)]
 
-  init(keys: Int) { values = Array(repeating: 0, count: keys) }
+  init(keys: Int, clients: Int) {
+    values = Array(repeating: 0, count: keys)
+    sessions = Array(repeating: (0, 0), count: clients)
+  }
 
-  /// Applies an action and returns the value that was there before.
-  mutating func apply(_ action: Action, to key: Int) -> Int {
-    let found = values[key]
-    switch action {
-    case .read: break
-    case .write(let new): values[key] = new
-    case .compareAndSet(let expected, let new): if found == expected { values[key] = new }
+  /// Restores what `words` wrote down; nil when it is not from a machine of this size.
+  init?(keys: Int, clients: Int, words: [Int]) {
+    guard words.count == keys + 2 * clients else { return nil }
+    values = Array(words.prefix(keys))
+    sessions = stride(from: keys, to: words.count, by: 2).map { (words[$0], words[$0 + 1]) }
+  }
+
+  /// The whole state.
+  var words: [Int] { values + sessions.flatMap { [$0.operation, $0.found] } }
+
+  /// Applies a command once, however often it comes, and returns the value that was there before.
+  ///
+  /// Nil when the client has gone on to a later operation: this one is not done any more.
+  mutating func apply(_ command: Command) -> Int? {
+    guard let attempt = command.attempt else { return 0 }
+    let operation = attempt.operation + 1
+    let session = sessions[attempt.client]
+    guard operation > session.operation else {
+      return operation == session.operation ? session.found : nil
     }
+    let found = values[command.key]
+    switch command.action {
+    case .read: break
+    case .write(let new): values[command.key] = new
+    case .compareAndSet(let expected, let new): if found == expected { values[command.key] = new }
+    }
+    sessions[attempt.client] = (operation, found)
     return found
   }
+
+  static func == (a: Machine, b: Machine) -> Bool { a.words == b.words }
 }
 
 /// One try of a client to get an operation done.

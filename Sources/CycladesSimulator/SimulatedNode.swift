@@ -19,6 +19,9 @@ package final class SimulatedNode {
   var machine: Machine
   package internal(set) var applied: Slot = 0
   var held: [Held] = []
+  var isWritingSnapshot = false
+  /// The snapshot that it gets from a peer.
+  var download: Download?
   /// Operations proposed in this life, by slot, and reads that wait.
   var proposals: [(slot: Slot, command: Command)] = []
   var readers: [Attempt] = []
@@ -32,9 +35,9 @@ package final class SimulatedNode {
   let clockRate: UInt64
   var effects: [Effect] = []
 
-  init(id: NodeID, keys: Int, clockOffset: UInt64, clockRate: UInt64) {
+  init(id: NodeID, machine: Machine, clockOffset: UInt64, clockRate: UInt64) {
     self.id = id
-    machine = Machine(keys: keys)
+    self.machine = machine
     self.clockOffset = clockOffset
     self.clockRate = clockRate
   }

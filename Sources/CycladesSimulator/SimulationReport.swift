@@ -12,8 +12,8 @@ public struct SimulationOptions: Sendable {
   public var operations: Int
   /// Whether the report has a trace even if nothing failed.
   public var isTracing = false
-  /// The planted bugs; see `Mutation`.
-  package var mutation = 0
+  /// The mistake that is made on purpose.
+  package var bug: PlantedBug?
 
   /// Makes options.
   public init(
@@ -97,6 +97,12 @@ public struct SimulationReport: Sendable, CustomStringConvertible {
     public var crashes = 0
     /// Entries that replicas got as `learn` messages.
     public var learned = 0
+    /// Snapshots that replicas installed.
+    public var installs = 0
+    /// Times that a log dropped its beginning.
+    public var compactions = 0
+    /// Times that a snapshot came from more than one node.
+    public var sourceChanges = 0
     /// Histories whose check was given up.
     public var undecided = 0
     /// How long a healed quorum took to do ten operations, in nanoseconds of virtual time.

@@ -55,6 +55,12 @@ struct Swarm {
   var window = 64
   /// How many entries one answer to a fetch brings at most.
   var learnChunk = 64
+  /// How many slots are applied between two snapshots; zero for none at all.
+  var compaction = 0
+  /// How many slots behind a snapshot a log keeps at most.
+  var retention = 64
+  /// How many words of a snapshot travel at a time.
+  var partSize = 8
 
   private enum Millisecond {
     static let nanoseconds: UInt64 = 1_000_000
@@ -70,6 +76,9 @@ struct Swarm {
     guard scenario != .calm else { return }
     window = chance(300) ? Int(random.uniform(1...8)) : 64
     learnChunk = Int(random.uniform(1...64))
+    if chance(700) { compaction = Int(random.uniform(1...(chance(600) ? 3 : 20))) }
+    retention = chance(700) ? Int(random.uniform(0...2)) : 64
+    partSize = Int(random.uniform(1...(chance(500) ? 3 : 12)))
     drift = random.uniform(0...50)
     delaySpread = random.uniform(1...20) * ms
     diskSpread = random.uniform(1...20) * ms

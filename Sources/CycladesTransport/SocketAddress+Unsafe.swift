@@ -1,13 +1,15 @@
 internal import CCycladesReactor
 import Glibc
 
-/// An IPv4 or IPv6 address with a port.
+/// An IPv4 or IPv6 address with a port, or the path of a Unix socket.
 public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
-  private let high: UInt64
-  private let low: UInt64
-  private let scope: UInt32
-  let isIPv6: Bool
-  /// The port; 0 lets the system choose one when listening.
+  private enum Host: Hashable {
+    case ipv4(UInt64)
+    case ipv6(high: UInt64, low: UInt64, scope: UInt32)
+    case local(path: String)
+  }
+  private let kind: Host
+  /// The port; 0 lets the system choose one when listening, and is that of every Unix socket.
   public let port: UInt16
 
   /// Resolves a literal (`127.0.0.1`, `::1`) or a name.
@@ -27,8 +29,25 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     self.init(address)
   }
 
-  /// Reads `HOST:PORT` or `[IPV6]:PORT` and resolves it as `init(host:port:)` does.
+  /// A Unix socket. The path must fit what the system takes, 107 bytes.
+  ///
+  /// Listening makes it in the file system, in place of one that nobody listens at any more, and
+  /// closing the listener removes it.
+  public init(path: String) throws(TransportError) {
+    guard (1..<CYC_PATH_BYTES).contains(path.utf8.count), !path.utf8.contains(0) else {
+      throw TransportError(
+        .addressMalformed, "the path of a Unix socket has 1 to 107 bytes, not \"\(path)\"")
+    }
+    self.init(kind: .local(path: path), port: 0)
+  }
+
+  /// Reads `HOST:PORT` or `[IPV6]:PORT` and resolves it as `init(host:port:)` does, or
+  /// `unix:PATH`.
   public init(parsing text: String) throws(TransportError) {
+    if text.hasPrefix("unix:") {
+      try self.init(path: String(text.dropFirst(5)))
+      return
+    }
     guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...])
     else {
       throw TransportError(.addressMalformed, "\"\(text)\" is not HOST:PORT")
@@ -44,55 +63,79 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
 
   /// The IPv4 loopback address.
   public static func loopback(port: UInt16 = 0) -> SocketAddress {
-    SocketAddress(high: 0x7f00_0001 << 32, low: 0, scope: 0, isIPv6: false, port: port)
+    SocketAddress(kind: .ipv4(0x7f00_0001 << 32), port: port)
   }
 
-  /// The same host with another port.
+  /// The same host with another port; a Unix socket stays as it is.
   public func withPort(_ port: UInt16) -> SocketAddress {
-    SocketAddress(high: high, low: low, scope: scope, isIPv6: isIPv6, port: port)
+    if case .local = kind { return self }
+    return SocketAddress(kind: kind, port: port)
   }
 
-  private init(high: UInt64, low: UInt64, scope: UInt32, isIPv6: Bool, port: UInt16) {
-    self.high = high
-    self.low = low
-    self.scope = scope
-    self.isIPv6 = isIPv6
+  /// Whether it is of the newer of the internet's families.
+  var isIPv6: Bool { if case .ipv6 = kind { true } else { false } }
+
+  private init(kind: Host, port: UInt16) {
+    self.kind = kind
     self.port = port
   }
 
-  /// `1.2.3.4:80` or `[::1]:80`.
+  /// `1.2.3.4:80`, `[::1]:80` or `unix:/path`.
   public var description: String {
-    unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 80) { text in
+    unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { text in
       var address = cAddress
       unsafe cyc_address_format(&address, text.baseAddress!, text.count)
       return unsafe String(cString: text.baseAddress!)
     }
   }
 
-  /// The host part of `description`, without brackets.
+  /// The host part of `description`, without brackets; a Unix socket's path.
   public var host: String {
+    if case .local(let path) = kind { return path }
     let text = description
     let host = text[..<text.lastIndex(of: ":")!]
-    return String(isIPv6 ? host.dropFirst().dropLast() : host)
+    return String(host.hasPrefix("[") ? host.dropFirst().dropLast() : host)
   }
 
   init(_ address: cyc_address) {
     let halves = unsafe Swift.withUnsafeBytes(of: address.bytes) {
       unsafe ($0.load(as: UInt64.self), $0.load(fromByteOffset: 8, as: UInt64.self))
     }
-    self.init(
-      high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1), scope: address.scope,
-      isIPv6: address.ipv6, port: address.port)
+    let high = UInt64(bigEndian: halves.0)
+    switch address.family {
+    case CYC_FAMILY_LOCAL:
+      let path = unsafe Swift.withUnsafeBytes(of: address.path) { path in
+        unsafe String(decoding: path.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      self.init(kind: .local(path: path), port: 0)
+    case CYC_FAMILY_IPV6:
+      let low = UInt64(bigEndian: halves.1)
+      self.init(kind: .ipv6(high: high, low: low, scope: address.scope), port: address.port)
+    default:
+      self.init(kind: .ipv4(high), port: address.port)
+    }
   }
 
   var cAddress: cyc_address {
     var address = cyc_address()
-    unsafe Swift.withUnsafeMutableBytes(of: &address.bytes) {
-      unsafe $0.storeBytes(of: high.bigEndian, as: UInt64.self)
-      unsafe $0.storeBytes(of: low.bigEndian, toByteOffset: 8, as: UInt64.self)
+    var halves: (UInt64, UInt64) = (0, 0)
+    switch kind {
+    case .ipv4(let high):
+      halves.0 = high
+    case .ipv6(let high, let low, let scope):
+      address.family = CYC_FAMILY_IPV6
+      address.scope = scope
+      halves = (high, low)
+    case .local(let path):
+      address.family = CYC_FAMILY_LOCAL
+      unsafe Swift.withUnsafeMutableBytes(of: &address.path) { room in
+        unsafe room.copyBytes(from: path.utf8)
+      }
     }
-    address.scope = scope
-    address.ipv6 = isIPv6
+    unsafe Swift.withUnsafeMutableBytes(of: &address.bytes) {
+      unsafe $0.storeBytes(of: halves.0.bigEndian, as: UInt64.self)
+      unsafe $0.storeBytes(of: halves.1.bigEndian, toByteOffset: 8, as: UInt64.self)
+    }
     address.port = port
     return address
   }

@@ -103,6 +103,7 @@ private func text(_ effect: Effect) -> String {
     "to \(node): \(describe(message))\(token.map { " after #\($0)" } ?? "")"
   case .apply(let entry): "apply \(entry.slot)@\(entry.ballot)"
   case .provide(let node, let from, let through): "provide \(from)...\(through) to \(node)"
+  case .provideSnapshot(let node): "provide a snapshot to \(node)"
   case .readReady(let id): "read \(id) ready"
   case .readRefused(let id): "read \(id) refused"
   case .roleChanged(let role, let leader, let ballot):

@@ -20,6 +20,15 @@ import Testing
     core.start(now: now, into: &effects)
     for step in 0..<UInt64(steps) {
       switch random.next() % 10 {
+      case 0 where step % 8 == 0:
+        if step % 16 == 0 {
+          core.step(.compacted(through: random.next() % (core.compactable + 1)), into: &effects)
+        } else {
+          let slot = core.commit + random.next() % 12
+          let isInstallable = core.canInstall(through: slot)
+          core.step(.installed(through: slot), into: &effects)
+          if isInstallable { applied = slot }
+        }
       case 0:
         now += random.next() % 200_000_000
         core.step(.tick(now: now), into: &effects)
@@ -45,6 +54,8 @@ import Testing
         case .readReady(let id), .readRefused(let id):
           #expect(waiting.remove(id) != nil, "a read is answered once")
         case .provide(_, let from, let through): #expect(from <= through && through <= core.commit)
+        case .provideSnapshot(let node):
+          #expect(node != configuration.node && members.contains(node) && core.compacted > 0)
         case .send(_, let node, let after):
           #expect(node != configuration.node && members.contains(node))
           #expect(after ?? 0 <= token)

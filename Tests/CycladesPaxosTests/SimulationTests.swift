@@ -48,27 +48,11 @@ import Testing
   @Test("a planted bug is found within some hundred seeds", arguments: PlantedBug.all)
   func plantedBugs(bug: PlantedBug) throws {
     var options = SimulationOptions()
-    options.mutation = bug.mutation.rawValue
-    let report = (1...600).lazy
+    options.bug = bug
+    let report = (1...1_500).lazy
       .map { Simulation(seed: $0, options: options).run() }
       .first { $0.failure != nil }
     let found = try #require(report, "not found")
     #expect(!found.trace.isEmpty, "a failure comes with its trace")
   }
-}
-
-struct PlantedBug: CustomTestStringConvertible {
-  let testDescription: String
-  let mutation: Mutation
-
-  static let all = [
-    PlantedBug(testDescription: "acknowledge before durable", mutation: .acknowledgeBeforeDurable),
-    PlantedBug(testDescription: "promise not written", mutation: .forgetPromise),
-    PlantedBug(testDescription: "promise ignored on accept", mutation: .ignorePromise),
-    PlantedBug(testDescription: "decided by a minority", mutation: .decideByMinority),
-    PlantedBug(testDescription: "reads without confirmation", mutation: .readUnconfirmed),
-    PlantedBug(testDescription: "decided in any ballot", mutation: .decideAnyBallot),
-    PlantedBug(testDescription: "accepted values dropped", mutation: .dropAccepted),
-    PlantedBug(testDescription: "reads before the own no-op", mutation: .readEarly),
-  ]
 }

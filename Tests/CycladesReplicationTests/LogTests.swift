@@ -12,16 +12,21 @@ private final class LogWriter: LogOwner {
   var log: Log!
   var reactor: Reactor
   private var batches: [[(group: Int, slot: Slot, size: Int)]]
+  /// Called again and again when all is written, for as long as it returns true.
+  var afterwards: (Log) -> Bool = { _ in false }
   private(set) var durable: [Int: UInt64] = [:]
+  private(set) var compacted: [Int: Slot] = [:]
   private(set) var failure: ReplicationError?
   private var token: UInt64 = 0
 
   init(
-    _ folder: DataFolder, segmentBytes: Int, _ batches: [[(group: Int, slot: Slot, size: Int)]]
+    _ folder: DataFolder, segmentBytes: Int, snapshots: [Slot] = [0, 0],
+    _ batches: [[(group: Int, slot: Slot, size: Int)]]
   ) throws {
     reactor = try Reactor(logger: quietLogger())
     self.batches = batches
-    let recovered = try LogRecovery.run(folder, cluster: LogWriter.cluster, groupCount: 2)
+    let recovered = try LogRecovery.run(
+      folder, cluster: LogWriter.cluster, snapshots: snapshots)
     log = try Log(
       recovered, folder: folder, reactor: reactor, segmentBytes: segmentBytes, owner: self)
   }
@@ -32,14 +37,19 @@ private final class LogWriter: LogOwner {
   }
 
   private func next() {
-    guard !batches.isEmpty else { return reactor.stop() }
+    guard !batches.isEmpty else {
+      guard afterwards(log) else { return reactor.stop() }
+      reactor.schedule(after: .milliseconds(2)) { self.next() }
+      return
+    }
     for (group, slot, size) in batches.removeFirst() {
       token += 1
       if slot == 0 {
         log.append(promise: Ballot(round: UInt64(size), node: 1), group: group, token: token)
       } else {
         log.append(
-          entry: entryFrame(group, slot, size), slot: slot, group: group, token: token)
+          entry: entryFrame(group, slot, size), slot: slot, ballot: Ballot(round: 1, node: 1),
+          group: group, token: token)
       }
     }
     log.flush()
@@ -57,8 +67,11 @@ private final class LogWriter: LogOwner {
       of: entry, cluster: LogWriter.cluster, group: UInt32(group), pool: reactor.pool)
   }
 
-  func logged(group: Int, token: UInt64) { durable[group] = token }
-  func loggedWrite() { reactor.schedule(after: .zero) { self.next() } }
+  func logged(group: Int, token: UInt64) {
+    durable[group] = token
+    if token == self.token { reactor.schedule(after: .zero) { self.next() } }
+  }
+  func compacted(group: Int, through slot: Slot) { compacted[group] = slot }
   func logFailed(_ error: ReplicationError) {
     failure = error
     reactor.stop()
@@ -79,7 +92,7 @@ struct LogTests {
   }
 
   private func recover() throws -> RecoveredLog {
-    let recovered = try LogRecovery.run(open(), cluster: LogWriter.cluster, groupCount: 2)
+    let recovered = try LogRecovery.run(open(), cluster: LogWriter.cluster, snapshots: [0, 0])
     for segment in recovered.segments { Files.close(segment.descriptor) }
     return recovered
   }
@@ -107,7 +120,7 @@ struct LogTests {
   func readBack() throws {
     try write(tenWrites)
     let recovered = try recover()
-    #expect(recovered.groups[0].index.count == 30)
+    #expect(recovered.groups[0].index.last == 30)
     #expect(recovered.groups[0].commit == 29)
     #expect(recovered.groups[1].promised == Ballot(round: 10, node: 1))
     #expect(recovered.generation == 10)
@@ -121,21 +134,22 @@ struct LogTests {
         (0..<6).map { [(0, Slot(round * 6 + $0 + 1), 3000)] }, segmentBytes: 8 << 10)
     }
     let recovered = try recover()
-    #expect(recovered.groups[0].index.count == 24)
+    #expect(recovered.groups[0].index.last == 24)
     #expect(recovered.segments.count > 4)
-    #expect(recovered.groups[0].index.allSatisfy { $0.byteCount == 3128 })
+    #expect((1...24).allSatisfy { recovered.groups[0].index[$0]?.byteCount == 3128 })
   }
 
   @Test("a newer record of a slot replaces the older")
   func replaced() throws {
     try write([[(0, 1, 10), (0, 2, 10)], [(0, 2, 500)]])
-    #expect(try recover().groups[0].index.map(\.byteCount) == [138, 628])
+    let index = try recover().groups[0].index
+    #expect(index[1]?.byteCount == 138 && index[2]?.byteCount == 628)
   }
 
   @Test("a frame larger than a segment has one of its own")
   func oversized() throws {
     try write([[(0, 1, 100)], [(0, 2, 6 << 20)], [(0, 3, 100)]], segmentBytes: 1 << 20)
-    #expect(try recover().groups[0].index.count == 3)
+    #expect(try recover().groups[0].index.last == 3)
   }
 
   @Test("a write cut short at any byte is cut off, and all before it kept")
@@ -150,8 +164,8 @@ struct LogTests {
       for position in cut..<whole.head { torn[position] = 0 }
       try overwrite(segment, torn)
       let recovered = try recover()
-      #expect((27...30).contains(recovered.groups[0].index.count))
-      #expect(recovered.groups[0].index.count >= 27)
+      #expect((27...30).contains(recovered.groups[0].index.last))
+      #expect(recovered.groups[0].index.last >= 27)
       // The remains are gone: a second look finds nothing torn.
       #expect(try recover().tornBytes == 0)
       try overwrite(segment, content)
@@ -169,7 +183,7 @@ struct LogTests {
       var torn = content
       for position in sector..<(sector + 512) { torn[position] = 0 }
       try overwrite(segment, torn)
-      #expect(try recover().groups[0].index.count >= 27)
+      #expect(try recover().groups[0].index.last >= 27)
       try overwrite(segment, content)
     }
   }
@@ -188,7 +202,7 @@ struct LogTests {
       try overwrite(segment, damaged)
       do {
         // Only padding between records may be damaged without loss.
-        #expect(try recover().groups[0].index.count == 30)
+        #expect(try recover().groups[0].index.last == 30)
       } catch let error as ReplicationError {
         #expect(error.code == .damagedLog)
         refused += 1
@@ -196,7 +210,7 @@ struct LogTests {
       try overwrite(segment, content)
     }
     #expect(refused > 50)
-    #expect(try recover().groups[0].index.count == 30)
+    #expect(try recover().groups[0].index.last == 30)
   }
 
   @Test("a missing segment is refused")
@@ -206,6 +220,80 @@ struct LogTests {
     unsafe unlink(second)
     let error = #expect(throws: ReplicationError.self) { try recover() }
     #expect(error?.code == .damagedLog)
+  }
+
+  /// Group 1 promises once; group 0 writes 24 entries into six segments.
+  private var sixSegments: [[(group: Int, slot: Slot, size: Int)]] {
+    [[(1, 0, 7)]] + (0..<24).map { [(0, Slot($0 + 1), 3000)] }
+  }
+
+  /// Opens the log behind a snapshot of group 0, and drops what another up to `covered` allows.
+  private func cut(
+    _ covered: Slot, behind snapshot: Slot = 0
+  ) throws -> (names: [String], compacted: Slot?) {
+    let writer = try LogWriter(
+      open(), segmentBytes: 16 << 10, snapshots: [snapshot, 0], [])
+    var rounds = 0
+    writer.afterwards = { log in
+      log.dropOldest { $0 == 0 ? covered : 0 }
+      log.flush()
+      rounds += 1
+      return rounds < 50
+    }
+    try writer.run()
+    #expect(writer.failure == nil)
+    writer.log.stop()
+    return (try Files.names(in: path).filter { $0.hasPrefix("segment") }, writer.compacted[0])
+  }
+
+  private func recover(behind snapshot: Slot) throws -> RecoveredLog {
+    let recovered = try LogRecovery.run(
+      open(), cluster: LogWriter.cluster, snapshots: [snapshot, 0])
+    for segment in recovered.segments { Files.close(segment.descriptor) }
+    return recovered
+  }
+
+  @Test("segments go when a snapshot covers them, and promises outlive them")
+  func dropped() throws {
+    try write(sixSegments, segmentBytes: 16 << 10)
+    let whole = try cut(0)
+    #expect(whole.compacted == nil)
+    let (names, compacted) = try cut(11)
+    #expect(names.count < whole.names.count)
+    let through = try #require(compacted)
+    #expect(through > 0 && through <= 11)
+    let recovered = try recover(behind: 11)
+    #expect(recovered.groups[0].index.base == 11)
+    #expect(recovered.groups[0].index.last == 24)
+    #expect(recovered.groups[1].promised == Ballot(round: 7, node: 1))
+    // The last segment stays, whatever is covered.
+    #expect(try cut(24, behind: 11).names.count == 1)
+    #expect(try recover(behind: 24).groups[1].promised == Ballot(round: 7, node: 1))
+  }
+
+  @Test("a log that was cut needs its snapshot")
+  func snapshotMissing() throws {
+    try write(sixSegments, segmentBytes: 16 << 10)
+    let (_, compacted) = try cut(11)
+    let through = try #require(compacted)
+    #expect(try recover(behind: through).groups[0].index.last == 24)
+    let error = #expect(throws: ReplicationError.self) { try recover(behind: through - 1) }
+    #expect(error?.code == .damagedLog)
+  }
+
+  @Test("damage at the start of a log that was cut is refused")
+  func damagedStart() throws {
+    try write(sixSegments, segmentBytes: 16 << 10)
+    let (names, _) = try cut(11)
+    let first = path + "/" + names[0]
+    let content = try contents(first)
+    for position in stride(from: 0, to: 64, by: 5) {
+      var damaged = content
+      damaged[position] ^= 1
+      try overwrite(first, damaged)
+      let error = #expect(throws: ReplicationError.self) { try recover(behind: 11) }
+      #expect(error?.code == .damagedLog)
+    }
   }
 
   @Test("a log of another folder is not read")
@@ -220,7 +308,7 @@ struct LogTests {
         directory: other.path + "/data",
         groups: [0, 1].map { GroupConfiguration(id: $0, members: [1]) }))
     try Files.replace(data.path + "/" + LogSegment.name(1), in: data.path, with: copy)
-    let recovered = try LogRecovery.run(data, cluster: LogWriter.cluster, groupCount: 2)
+    let recovered = try LogRecovery.run(data, cluster: LogWriter.cluster, snapshots: [0, 0])
     #expect(recovered.records == 0)
     for segment in recovered.segments { Files.close(segment.descriptor) }
   }

@@ -16,6 +16,12 @@ private struct Fuse: StateMachine {
     reply.append(littleEndian: deadline.map { $0 - context.time } ?? 0)
   }
 
+  func snapshot() -> any SnapshotSource { WholeSnapshot(bytes(deadline ?? 0)) }
+
+  mutating func restore(_ part: RawSpan) throws {
+    deadline = part.littleEndianInteger().flatMap { $0 == 0 ? nil : $0 }
+  }
+
   var nextDeadline: UInt64? { deadline }
 
   mutating func advance(to time: UInt64) {

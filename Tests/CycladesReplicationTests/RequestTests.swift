@@ -37,7 +37,7 @@ struct RequestTests {
 
   @Test("a malformed body applies what stands before the fault, and never traps")
   func malformedBody() {
-    var counter = Counter()
+    var counter: any StateMachine = Counter()
     var sessions = SessionTable()
     var reply = Reply()
     var generator = SystemRandomNumberGenerator()

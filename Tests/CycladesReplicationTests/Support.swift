@@ -67,6 +67,12 @@ struct Counter: StateMachine {
   func read(_ query: RawSpan, _ context: ApplyContext, reply: inout Reply) {
     reply.append(littleEndian: value)
   }
+
+  func snapshot() -> any SnapshotSource { WholeSnapshot(bytes(value)) }
+
+  mutating func restore(_ part: RawSpan) throws {
+    value = part.littleEndianInteger() ?? 0
+  }
 }
 
 func bytes(_ value: UInt64) -> [UInt8] {

@@ -90,6 +90,18 @@ struct CodingTests {
     #expect(refused > 1000)
   }
 
+  @Test("bytes that stand for more points than the reader wants are refused before they are built")
+  func maximumPoints() throws {
+    var rings = RandomRings(seed: 7)
+    let ring = try rings.ring()
+    #expect(try Ring(bytes: ring.bytes, maximumPoints: ring.pointCount) == ring)
+    let error = #expect(throws: RingError.self) {
+      _ = try Ring(bytes: ring.bytes, maximumPoints: ring.pointCount - 1)
+    }
+    #expect(error?.code == .tooManyPoints)
+    #expect(error?.message.contains("\(ring.pointCount)") == true)
+  }
+
   @Test("a digest tells rings apart")
   func digests() throws {
     var rings = RandomRings(seed: 5)

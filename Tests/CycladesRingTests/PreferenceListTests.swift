@@ -25,6 +25,10 @@ struct PreferenceListTests {
           #expect(Set(list.map(\.id)).count == list.count)
           #expect(list.allSatisfy { $0.weight > 0 })
           #expect(list.count <= count)
+          var indices = [UInt16](repeating: .max, count: count)
+          var span = indices.mutableSpan
+          let written = ring.preferenceIndices(ofPosition: position, spread: spread, into: &span)
+          #expect(indices.prefix(written).map { ring.members[Int($0)] } == list)
         }
       }
     }

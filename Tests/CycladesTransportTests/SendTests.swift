@@ -28,7 +28,7 @@ extension TransportTests {
         try good.send([5, 6])
         #expect(try good.receive(2) == [5, 6])
       }
-      #expect(end.overflowed == 1)
+      #expect(end.sendOverflows == 1)
     }
 
     @Test("drained paces a producer, so that its queue stays small")

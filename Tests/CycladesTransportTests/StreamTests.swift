@@ -143,7 +143,7 @@ extension TransportTests {
         try bystander.send([1, 2])
         #expect(try bystander.receive(2) == [1, 2])
       }
-      #expect(end.overflowed == 1)
+      #expect(end.inputOverflows == 1)
     }
 
     @Test("input that is never consumed ends at the input limit")

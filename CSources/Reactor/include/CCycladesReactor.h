@@ -25,18 +25,24 @@ typedef struct cyc_reactor cyc_reactor;
 
 // ---------------------------------------------------------------------------------- addresses
 
-/// An IPv4 or IPv6 address with port, in network order where bytes, host order where numbers.
+typedef enum cyc_family { CYC_FAMILY_IPV4, CYC_FAMILY_IPV6, CYC_FAMILY_LOCAL } cyc_family;
+
+enum { CYC_PATH_BYTES = 108 };
+
+/// An IPv4 or IPv6 address with port, in network order where bytes, host order where numbers; or
+/// the path of a Unix socket, terminated, empty for a socket without a name.
 typedef struct cyc_address {
+  cyc_family family;
   uint8_t bytes[16];  ///< IPv4 uses the first four
   uint32_t scope;     ///< IPv6 scope id
   uint16_t port;
-  bool ipv6;
+  char path[CYC_PATH_BYTES];
 } cyc_address;
 
 /// Resolves a literal or a name (blocking, getaddrinfo); prefers IPv4. 0, or an EAI_ code.
 int cyc_address_resolve(const char *host, uint16_t port, cyc_address *out);
 
-/// Writes the textual form, `1.2.3.4:80` or `[::1]:80`, always terminated.
+/// Writes the textual form, `1.2.3.4:80`, `[::1]:80` or `unix:/path`, always terminated.
 void cyc_address_format(const cyc_address *address, char *out, size_t capacity);
 
 // ------------------------------------------------------------------------------------ reactor
@@ -66,10 +72,17 @@ typedef struct cyc_reactor_statistics {
   uint64_t sends, sent_bytes, short_sends;
   uint64_t copied_in_bytes;   ///< received bytes that had to be gathered
   uint64_t copied_out_bytes;  ///< sent bytes that were copied into tail blocks
-  uint64_t starved;           ///< receives that found no block
   uint64_t accepted, refused_accepts, connects, closes;
-  uint64_t overflowed;  ///< closed for passing the send cap or the input limit
-  uint64_t file_writes, file_bytes, file_syncs;
+  // Reasons to wait.
+  uint64_t starved;        ///< receives that found no block
+  uint64_t capped;         ///< receives stopped since others starved while they took most blocks
+  uint64_t held_back;      ///< send queues that passed the high watermark
+  uint64_t queue_full;     ///< turns in which the kernel's queue could not take everything
+  uint64_t accept_rests;   ///< times accepting rested for want of descriptors or memory
+  // Reasons to close that are ours, or the peer's fault.
+  uint64_t send_overflows, input_overflows, protocol_violations, out_of_buffers, resets;
+  uint64_t connect_timeouts, idle_timeouts, header_timeouts, stall_timeouts, flush_timeouts;
+  uint64_t file_writes, file_bytes, file_reads, file_syncs;
   uint64_t wakes;
   // Gauges: what is alive now. All zero after a stop.
   uint64_t connections, listeners, timers, operations;
@@ -153,8 +166,17 @@ int cyc_reactor_turn(cyc_reactor *reactor, bool park, const cyc_event **events);
 
 // -------------------------------------------------------------------- listeners and connections
 
+/// Limits of an open connection, in milliseconds; 0 means none. Passing one closes it as timed out.
+typedef struct cyc_deadlines {
+  uint32_t idle_ms;    ///< without a byte in either direction
+  uint32_t header_ms;  ///< from accepting, or a message's first byte, until it is consumed or it is
+                       ///< known how much it needs; a paused connection is not measured
+  uint32_t stall_ms;   ///< with bytes queued, and none taken by the kernel
+} cyc_deadlines;
+
 typedef struct cyc_listen_options {
   cyc_address address;
+  cyc_deadlines deadlines;
   int backlog;
   bool reuse_port;
   uint32_t frame_max;  ///< 0: stream connections; else framed, up to this size
@@ -170,6 +192,7 @@ void cyc_listener_close(cyc_reactor *reactor, uint64_t id);
 
 typedef struct cyc_connect_options {
   cyc_address address;
+  cyc_deadlines deadlines;
   uint64_t timeout_ns;
   uint32_t frame_max;
   uint64_t user;
@@ -187,6 +210,10 @@ bool cyc_connection_peer(const cyc_reactor *reactor, uint64_t id, cyc_address *o
 /// Closes: at once, or after the send queue has gone out and the peer has seen the end (at most
 /// `flush_ns`). CLOSED follows in a later turn. The first reason given stays.
 void cyc_connection_close(cyc_reactor *reactor, uint64_t id, bool flush, cyc_close_reason reason);
+
+/// Ends our direction once the send queue is out, and goes on receiving. What is queued after this
+/// is dropped. When the peer's end has been settled, too, the connection closes as END_OF_INPUT.
+void cyc_connection_finish_output(cyc_reactor *reactor, uint64_t id);
 
 /// Closes everything and stops accepting; the events still come through turns.
 void cyc_reactor_close_all(cyc_reactor *reactor, bool flush);
@@ -260,6 +287,10 @@ uint64_t cyc_send_queued(const cyc_reactor *reactor, uint64_t id);
 /// continued when the kernel writes less. Takes over the slices' references. FILE follows.
 int cyc_file_write(cyc_reactor *reactor, int fd, const cyc_slice *slices, uint32_t count,
                    int64_t offset, bool durable, uint64_t user);
+
+/// Reads up to `length` bytes, fewer only at the end of the file. FILE follows; unless its result is
+/// an error, with a block that holds them from its start and one reference to it for the caller.
+int cyc_file_read(cyc_reactor *reactor, int fd, uint32_t length, int64_t offset, uint64_t user);
 
 /// fdatasync. FILE follows.
 int cyc_file_sync(cyc_reactor *reactor, int fd, uint64_t user);

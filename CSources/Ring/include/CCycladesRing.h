@@ -2,18 +2,22 @@
 //
 // A ring is one block of memory without a pointer in it:
 //
-//   0                64                                                            size
-//   +----------------+------------------------------+------------------+------------+
-//   | header         | points u64[n + 4]            | index u32[2^b]   | zones u16[]|
-//   +----------------+------------------------------+------------------+------------+
+//   0        64                                                                          size
+//   +--------+-----------------+---------------------+--------------------+------------+
+//   | header | cells 64 B[2^b] | points u64[n + 1]   | starts u32[2^b + 1]| zones u16[]|
+//   +--------+-----------------+---------------------+--------------------+------------+
 //
 //   point = position (high 48 bits) | owner (low 16 bits), ascending
 //
 // A key of 64-bit position `k` belongs to the first point whose 48-bit position is not below the
-// 48-bit position of `k`; past the last point it belongs to the first one. The four points past
-// the end have the highest position and the owner of the first point, so a search neither wraps
-// nor tests for the end. Equal positions sort by owner, so the smaller owner has the arc whatever
-// the order in which members came.
+// 48-bit position of `k`; past the last point it belongs to the first one. The point past the end
+// has the highest position and the owner of the first point, so a search neither wraps nor tests
+// for the end. Equal positions sort by owner, so the smaller owner has the arc whatever the order
+// in which members came.
+//
+// The points are the truth; cells and starts are an index over them. The top b bits of a position
+// name its bucket. starts[] says where a bucket's points begin, and its cell holds what nearly
+// every lookup needs of them in one cache line.
 //
 // Thread safety: a built ring is never written again; any number of threads may read it.
 #pragma once
@@ -24,22 +28,22 @@
 #define CYC_RING_MEMBERS_MAX 65535u      // owner 0xFFFF never occurs
 #define CYC_RING_POINTS_MAX (1u << 24)   // 65,535 members of 256 points each
 #define CYC_RING_ID_MAX 1024u            // bytes of a member's id
-#define CYC_RING_PADDING 4u              // points past the end
 #define CYC_RING_GONE 0xFFFFu            // in `renumber`: this member keeps no point
 
 #pragma clang assume_nonnull begin
 
 typedef struct cyc_ring {
-  uint64_t size;          // bytes of the whole block
-  uint64_t placement;     // XXH3-64 of the n points, each a little-endian u64
-  uint64_t index_offset;  // bytes from the start of the block
-  uint64_t zones_offset;  // bytes from the start of the block
-  uint32_t points;        // n, at least 1
-  uint32_t members;       // owners are below this
-  uint32_t shift;         // bucket of a position = position >> shift
-  uint32_t placed;        // members with at least one point
-  uint32_t placed_zones;  // distinct zones among these
-  uint32_t reserved[3];
+  uint64_t size;           // bytes of the whole block
+  uint64_t placement;      // XXH3-64 of the n points, each a little-endian u64
+  uint64_t points_offset;  // bytes from the start of the block, as all offsets
+  uint64_t starts_offset;
+  uint64_t zones_offset;
+  uint32_t points;         // n, at least 1
+  uint32_t members;        // owners are below this
+  uint32_t shift;          // bucket of a position = position >> shift
+  uint32_t placed;         // members with at least one point
+  uint32_t placed_zones;   // distinct zones among these
+  uint32_t reserved;
 } cyc_ring;
 
 // A member as the builder sees it. The owner number is its place in the array.
@@ -57,10 +61,17 @@ uint64_t cyc_ring_hash(const void *_Nullable key, size_t length);
 // XXH3-128 with seed 0, low half first.
 void cyc_ring_digest(const void *bytes, size_t length, uint64_t digest[_Nonnull 2]);
 
+// MD5 (RFC 1321) as four little-endian words: ketama's positions. Not for anything secret.
+void cyc_ring_md5(const void *_Nullable bytes, size_t length, uint32_t digest[_Nonnull 4]);
+
 // Builds a ring of 1 ... CYC_RING_POINTS_MAX points. Returns NULL only when memory is short.
 // Time O(points).
 cyc_ring *_Nullable cyc_ring_build(const cyc_ring_source *sources, uint32_t members,
                                    const uint8_t *ids);
+
+// A ring of other points than the hashed ones: as many as the sources say, packed, in any order.
+cyc_ring *_Nullable cyc_ring_build_from_points(const cyc_ring_source *sources, uint32_t members,
+                                               const uint64_t *points);
 
 // The same ring as cyc_ring_build makes, from one that shares most members: takes the points of
 // `old` over under new owner numbers, `renumber[old owner]`, and hashes those of changed sources
@@ -69,12 +80,13 @@ cyc_ring *_Nullable cyc_ring_merge(const cyc_ring *old, const uint16_t *renumber
                                    const cyc_ring_source *sources, uint32_t members,
                                    const uint8_t *ids);
 
-void cyc_ring_free(cyc_ring *ring);
+void cyc_ring_free(const cyc_ring *ring);
 
 // The n points, ascending.
 const uint64_t *cyc_ring_points(const cyc_ring *ring);
 
-// Owner of a position through the bucket index. Expected O(1), two cache lines.
+// Owner of a position through the index. Expected O(1), one cache line; O(log points) for whatever
+// points.
 uint16_t cyc_ring_owner(const cyc_ring *ring, uint64_t position);
 
 // Owner of a position by branch-free binary search: the reference. O(log points).
@@ -97,5 +109,11 @@ typedef enum cyc_ring_distinct { CYC_RING_MEMBERS, CYC_RING_ZONES } cyc_ring_dis
 // zones, in ring order; returns how many there were. Allocates nothing.
 size_t cyc_ring_walk(const cyc_ring *ring, uint64_t position, cyc_ring_distinct distinct,
                      size_t limit, uint16_t *_Nullable owners);
+
+// The first owner on a walk from a position whose load is below `bound` times its share; the owner
+// of the position when there is none. `loads` and `shares` have one number per member. Allocates
+// nothing and ends after one turn around the ring.
+uint16_t cyc_ring_owner_with_room(const cyc_ring *ring, uint64_t position, const uint32_t *loads,
+                                  const double *shares, double bound);
 
 #pragma clang assume_nonnull end

@@ -1,9 +1,11 @@
 /*
  * A hash table from byte strings to byte strings with optional deadlines: the state of one shard.
  *
- *   table.c     buckets, growth, the operations below
+ *   table.c     the operations below
+ *   space.c     buckets; growth and shrinking in steps
  *   entry.c     one key with its value in one allocation; digests
  *   deadline.c  the heap that knows what is due
+ *   snapshot.c  the table as it was, read while it changes
  *
  * Not thread-safe. Nothing here reads a clock or a random source: two tables made with the same
  * seed and given the same calls hold the same state and report the same digest. Memory exhaustion
@@ -31,6 +33,7 @@ typedef struct cyc_table_item {
   uint32_t value_length;
   uint64_t deadline;
   uint64_t position; /* the key's hash, by which iteration is ordered */
+  uint8_t kind;      /* what the value is, as the caller said */
 } cyc_table_item;
 
 /* `seed` decides where keys lie; replicas of one shard use the same one. */
@@ -41,9 +44,9 @@ void cyc_table_destroy(cyc_table *table);
 cyc_table_item cyc_table_get(const cyc_table *table, const uint8_t *key, uint32_t length);
 
 /* Sets value and deadline of a key. O(1) and the value's length. `value` may lie in the table, but
- * not in the entry of the same key. */
+ * not in the entry of the same key. `kind` is a byte of the caller's that is kept with the value. */
 void cyc_table_put(
-    cyc_table *table, const uint8_t *key, uint32_t length, const uint8_t *value,
+    cyc_table *table, const uint8_t *key, uint32_t length, uint8_t kind, const uint8_t *value,
     uint32_t value_length, uint64_t deadline);
 
 /* Writes `count` > 0 bytes at `offset` of a key's value, which is made or made longer as needed; a
@@ -63,19 +66,51 @@ bool cyc_table_remove(cyc_table *table, const uint8_t *key, uint32_t length);
 /* Removes every key. */
 void cyc_table_clear(cyc_table *table);
 
-/* The earliest deadline, or CYC_DEADLINE_NONE. O(1). */
+/* The next time at which to call advance: the earliest deadline, or the millisecond after the
+ * table's time while keys that are due wait to be removed; CYC_DEADLINE_NONE when there is nothing
+ * to do. O(1). */
 uint64_t cyc_table_next_deadline(const cyc_table *table);
 
-/* Removes every key whose deadline is at or before `time`; returns how many. */
+/* Moves the table's time, which never goes back. Keys with a deadline at or before it are gone for
+ * every function below and above but the sums; a bounded number of them, earliest first, is
+ * removed by each call. Returns how many were. */
 uint64_t cyc_table_advance(cyc_table *table, uint64_t time);
 
-uint64_t cyc_table_count(const cyc_table *table);
+/* The sums over all keys. Each is a function of the keys, values and deadlines alone, and not of
+ * how they came to be; keys that are due and not yet removed are among them. */
+typedef struct cyc_table_state {
+  uint64_t count;
+  uint64_t digest;
+  uint64_t used_bytes; /* what the keys take with their share of buckets and heap, less spare room */
+  uint64_t time;
+} cyc_table_state;
 
-/* Bytes of memory in use: entries, buckets and heap, without the allocator's own overhead. */
-uint64_t cyc_table_used_bytes(const cyc_table *table);
+/* O(1). */
+cyc_table_state cyc_table_current(const cyc_table *table);
 
-/* A digest of all keys, values and deadlines that does not depend on how they came to be. O(1). */
-uint64_t cyc_table_digest(const cyc_table *table);
+/* Bytes of memory that the table really has, spare room, buckets, allocator's heads, and what a
+ * snapshot keeps included. Depends on history. */
+uint64_t cyc_table_allocated_bytes(const cyc_table *table);
+
+/*
+ * Snapshots. After `begin`, `next` returns the table as it was then, piece by piece in no particular
+ * order, while the table is being changed; `end` gives back what the snapshot holds, at any time.
+ * One snapshot at a time.
+ */
+
+/* A part of one key's value, at most as long as asked for; a value comes in order, its pieces one
+ * right after the other. An empty value comes as one empty piece. */
+typedef struct cyc_table_piece {
+  cyc_table_item item;
+  uint32_t offset; /* of the piece in the value */
+  uint32_t count;
+} cyc_table_piece;
+
+/* Returns the sums of the table at this moment. O(1), but O(n) once in 65535 calls. */
+cyc_table_state cyc_table_snapshot_begin(cyc_table *table);
+/* False at the end. The piece is valid until the table next changes or is next asked. */
+bool cyc_table_snapshot_next(cyc_table *table, uint32_t bytes, cyc_table_piece *piece);
+void cyc_table_snapshot_end(cyc_table *table);
 
 typedef void (*cyc_table_visitor)(void *context, const cyc_table_item *item);
 

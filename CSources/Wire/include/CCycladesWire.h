@@ -55,7 +55,13 @@ enum cyc_wire_kind {
   CYC_WIRE_REQUEST = 16,
   CYC_WIRE_REPLY = 17,
   CYC_WIRE_QUERY = 18,
-  /* 19...31 are open for further uses by a host */
+  /* a snapshot: its file is a head, parts and an end, and travels as these frames */
+  CYC_WIRE_SNAPSHOT_HEAD = 19,
+  CYC_WIRE_SNAPSHOT_PART = 20,
+  CYC_WIRE_SNAPSHOT_END = 21,
+  CYC_WIRE_SNAPSHOT_OFFER = 22,
+  CYC_WIRE_SNAPSHOT_PULL = 23,
+  /* 24...31 are open for further uses by a host */
   CYC_WIRE_HOST_LAST = 31
 };
 

@@ -13,6 +13,7 @@ protocol GroupHost: AnyObject {
   func send(_ header: inout WireHeader, _ body: RawSpan, to peer: NodeID)
   func answer(_ reply: Answer, to origin: NodeID, group: Int)
   func leaderChanged(_ group: Int)
+  func offerSnapshot(_ group: Int, to peer: NodeID)
 }
 
 /// An answer to a request or a query, on its way to the node that gathered it.
@@ -31,12 +32,12 @@ enum Answer {
 ///
 /// Everything that the core asks for is carried out here, in the order it asks. The core is never
 /// called from inside: submitted work is gathered, and goes in at the end of the turn.
-final class Group<Machine: StateMachine> {
+final class Group {
   let id: UInt32
   let index: Int
   let members: [NodeID]
   private(set) var core: Paxos
-  private(set) var machine: Machine
+  private(set) var machine: any StateMachine
   private unowned let host: any GroupHost
 
   private var sessions = SessionTable()
@@ -64,12 +65,12 @@ final class Group<Machine: StateMachine> {
   }
 
   /// An entry takes no more requests at this size, in bytes.
-  private static var entryBytesTarget: Int { 1 << 20 }
+  private static let entryBytesTarget: Int = 1 << 20
   /// One answer to a fetch is about this large, in bytes.
-  private static var learnBytesTarget: Int { 1 << 20 }
+  private static let learnBytesTarget: Int = 1 << 20
 
   init(
-    _ configuration: GroupConfiguration, index: Int, recovered: RecoveredState<Machine>,
+    _ configuration: GroupConfiguration, index: Int, recovered: RecoveredState,
     timing: Timing, windowBytes: Int, host: any GroupHost
   ) throws(ReplicationError) {
     id = configuration.id
@@ -77,8 +78,8 @@ final class Group<Machine: StateMachine> {
     members = configuration.members
     self.host = host
     machine = recovered.machine
-    sessions = recovered.sessions
-    logTime = recovered.logTime
+    sessions = recovered.head.sessions
+    logTime = recovered.head.logTime
     let cluster = host.cluster
     let pool = host.pool
     do {
@@ -125,6 +126,18 @@ final class Group<Machine: StateMachine> {
       }
     }
     held.removeSubrange(kept...)
+  }
+
+  /// What stands beside the machine in a snapshot of now.
+  var snapshotHead: SnapshotHead { SnapshotHead(logTime: logTime, sessions: sessions) }
+
+  /// Goes on from a snapshot, which is durable, in place of the entries up to `slot`.
+  func install(_ state: SnapshotAssembly.State, through slot: Slot) {
+    precondition(slot > core.applied && !leads, "a snapshot must not set a replica back")
+    machine = state.machine
+    sessions = state.head.sessions
+    logTime = state.head.logTime
+    step(.installed(through: slot))
   }
 
   /// Takes a request to be proposed; false when this node does not lead.
@@ -207,7 +220,9 @@ final class Group<Machine: StateMachine> {
       case .persistPromise(let ballot, let token):
         host.log.append(promise: ballot, group: index, token: token)
       case .persistEntry(let entry, let token):
-        host.log.append(entry: frame(of: entry), slot: entry.slot, group: index, token: token)
+        host.log.append(
+          entry: frame(of: entry), slot: entry.slot, ballot: entry.ballot, group: index,
+          token: token)
       case .send(let message, let peer, let after):
         if let after, after > durable {
           held.append((after, message, peer))
@@ -216,6 +231,7 @@ final class Group<Machine: StateMachine> {
         }
       case .apply(let entry): apply(entry)
       case .provide(let peer, let from, let through): provide(peer, from, through)
+      case .provideSnapshot(let peer): host.offerSnapshot(index, to: peer)
       case .readReady(let id): answer(id)
       case .readRefused(let id): turnAway(id)
       case .roleChanged(let role, _, _): changed(role)

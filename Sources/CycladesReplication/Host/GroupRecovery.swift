@@ -2,25 +2,27 @@ import CycladesPaxos
 import CycladesTransport
 
 /// A group's state as its log has it.
-struct RecoveredState<Machine: StateMachine> {
-  var machine: Machine
-  var sessions = SessionTable()
-  var logTime: UInt64 = 0
+struct RecoveredState {
+  var machine: any StateMachine
+  var head: SnapshotHead
   var paxos = Recovered()
 
-  /// Applies the decided entries of `group` to a fresh machine, and loads the undecided ones.
+  /// Applies the decided entries of `group` to the state of its snapshot, or to a fresh machine, and
+  /// loads the undecided ones.
   ///
-  /// - Complexity: O(log): there are no snapshots yet.
+  /// - Complexity: O(log behind the snapshot).
   init(
-    _ machine: Machine, _ group: RecoveredGroup, id: UInt32, segments: [LogSegment],
-    pool: BufferPool
+    _ start: SnapshotAssembly.State, _ group: RecoveredGroup, id: UInt32,
+    segments: [LogSegment], pool: BufferPool
   ) throws(ReplicationError) {
-    self.machine = machine
-    let commit = min(group.commit, Slot(group.index.count))
+    machine = start.machine
+    head = start.head
+    let commit = min(group.commit, group.index.last)
     var reply = Reply()
     var entries: [Entry] = []
-    for (position, location) in group.index.enumerated() {
-      let slot = Slot(position) + 1
+    var slot = group.index.base
+    while let location = group.index[slot + 1] {
+      slot += 1
       guard let segment = segments.first(where: { $0.number == UInt64(location.segment) }) else {
         preconditionFailure("recovery found an entry in a segment it did not read")
       }
@@ -39,8 +41,8 @@ struct RecoveredState<Machine: StateMachine> {
         entries.append(WireHeader(trusting: frame.span).entry(payload))
         continue
       }
-      let context = Applier.advance(&self.machine, &logTime, payload.time, group: id, slot: slot)
-      Applier.apply(payload.body, context, &self.machine, &sessions, &reply) { _, _ in }
+      let context = Applier.advance(&machine, &head.logTime, payload.time, group: id, slot: slot)
+      Applier.apply(payload.body, context, &machine, &head.sessions, &reply) { _, _ in }
     }
     paxos = Recovered(
       promised: group.promised, commit: commit, applied: commit, entries: entries)

@@ -31,7 +31,12 @@ public struct HostLimits: Sendable {
   /// How long a caller waits for an answer before it is told `notDone` or `unknown`, in nanoseconds.
   public var patienceNanoseconds: UInt64 = 10_000_000_000
   /// Bytes after which the log goes on in a new segment file.
-  public var segmentBytes = 64 << 20
+  public var segmentBytes = 32 << 20
+  /// Bytes of log beyond which groups are written out as snapshots and old segments removed.
+  ///
+  /// Bounds what a restart has to replay. When all snapshots together have more than half as many
+  /// bytes, the log may grow to twice their size.
+  public var logBytesTarget = 128 << 20
 
   /// The defaults.
   public init() {}
@@ -89,6 +94,9 @@ public struct HostConfiguration: Sendable {
       try refuse("cluster name must have 1 to 255 bytes")
     }
     if peers[node] == nil { try refuse("node \(node) is not in the list of peers") }
+    if limits.segmentBytes < 4096 || limits.logBytesTarget < limits.segmentBytes {
+      try refuse("limits: a segment has at least 4096 bytes, and the log one segment")
+    }
     if announcement.count > 1024 { try refuse("announcement exceeds 1024 bytes") }
     if groups.isEmpty { try refuse("no groups configured") }
     var ids = Set<UInt32>()

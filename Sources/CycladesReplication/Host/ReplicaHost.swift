@@ -10,13 +10,13 @@ public import Logging
 /// were submitted. A read is linearizable; it is not ordered after writes that are unanswered yet.
 ///
 /// All of it belongs to the reactor's thread: create, start, use and stop it there.
-public final class ReplicaHost<Machine: StateMachine> {
+public final class ReplicaHost {
   /// What the host was made with.
   public let configuration: HostConfiguration
   /// The reactor that the host lives on.
   public let reactor: Reactor
-  /// Told the outcomes.
-  public weak var delegate: (any ReplicaHostDelegate)?
+  /// Told the outcomes; held until `stop`.
+  public var delegate: (any ReplicaHostDelegate)?
   /// Told to peers at every handshake from now on, for the layer above; at most 1 KiB.
   public var announcement: [UInt8] {
     didSet { precondition(announcement.count <= 1024, "an announcement has at most 1024 bytes") }
@@ -26,9 +26,11 @@ public final class ReplicaHost<Machine: StateMachine> {
 
   let logger: Logger
   let cluster: UInt64
-  private let folder: DataFolder
+  let folder: DataFolder
   private var storage: Log!
-  private var replicas: [Group<Machine>?] = []
+  private var snapshots: Snapshots!
+  private let newMachine: (UInt32) -> any StateMachine
+  private var replicas: [Group?] = []
   private var couriers: [Courier] = []
   private var links: [NodeID: PeerLink] = [:]
   private var announcements: [NodeID: [UInt8]] = [:]
@@ -39,15 +41,16 @@ public final class ReplicaHost<Machine: StateMachine> {
   private var hasNewWork = false
   private var isStopping = false
 
-  private static var tickInterval: Duration { .milliseconds(10) }
+  private static let tickInterval = Duration.milliseconds(10)
 
   /// Opens the data folder and recovers what its log holds.
   ///
-  /// `makeMachine` is called once for each group that this node is a member of; the machines are
-  /// brought up to date with all decided entries of the log before this returns.
+  /// `makeMachine` makes the initial state of a group: once for each that this node is a member of,
+  /// and again whenever a snapshot of a peer is received. The machines are brought up to date with
+  /// the newest snapshots and all decided entries of the log before this returns.
   public init(
     _ configuration: HostConfiguration, reactor: Reactor, logger: Logger,
-    makeMachine: (UInt32) -> Machine
+    makeMachine: @escaping (UInt32) -> any StateMachine
   ) throws(ReplicationError) {
     try configuration.validate()
     for (index, group) in configuration.groups.enumerated() where group.id != UInt32(index) {
@@ -59,9 +62,15 @@ public final class ReplicaHost<Machine: StateMachine> {
     announcement = configuration.announcement
     cluster = ReplicaHost.hash(of: configuration.cluster)
     guesses = Array(repeating: 0, count: configuration.groups.count)
+    newMachine = makeMachine
     folder = try DataFolder(configuration)
+    let files = try SnapshotRecovery(folder, cluster: cluster, logger: logger)
+    var loaded: [LoadedSnapshot?] = []
+    for group in configuration.groups {
+      loaded.append(try files.load(group.id) { makeMachine(group.id) })
+    }
     let recovered = try LogRecovery.run(
-      folder, cluster: cluster, groupCount: configuration.groups.count)
+      folder, cluster: cluster, snapshots: loaded.map { $0?.stored.slot ?? 0 })
     storage = try Log(
       recovered, folder: folder, reactor: reactor, segmentBytes: configuration.limits.segmentBytes,
       owner: self)
@@ -74,18 +83,24 @@ public final class ReplicaHost<Machine: StateMachine> {
         replicas.append(nil)
         continue
       }
+      let start =
+        loaded[index]?.state
+        ?? SnapshotAssembly.State(
+          machine: makeMachine(group.id), head: SnapshotHead(logTime: 0, sessions: SessionTable()))
       let state = try RecoveredState(
-        makeMachine(group.id), recovered.groups[index], id: group.id, segments: recovered.segments,
+        start, recovered.groups[index], id: group.id, segments: recovered.segments,
         pool: reactor.pool)
       replicas.append(
         try Group(
           group, index: index, recovered: state, timing: configuration.effectiveTiming,
           windowBytes: max(64 << 20, 2 * configuration.limits.commandBytesMax), host: self))
     }
-    if recovered.records > 0 {
+    snapshots = Snapshots(loaded.map { $0?.stored }, host: self)
+    if recovered.records > 0 || snapshots.byteCount > 0 {
       logger.info(
         "log recovered",
         metadata: [
+          "snapshot.bytes": "\(snapshots.byteCount)",
           "records": "\(recovered.records)", "segments": "\(recovered.segments.count)",
           "torn.bytes": "\(recovered.tornBytes)",
         ])
@@ -105,7 +120,12 @@ public final class ReplicaHost<Machine: StateMachine> {
     }
     for peer in links.keys.sorted() { links[peer]!.dial() }
     reactor.addTurnObserver(self)
-    for replica in replicas { replica?.start(now: reactor.now.nanoseconds) }
+    for (index, replica) in replicas.enumerated() {
+      replica?.start(now: reactor.now.nanoseconds)
+      if snapshots.covered(index) > 0 {
+        replica?.step(.compacted(through: storage.index[index].base))
+      }
+    }
     tick()
   }
 
@@ -118,14 +138,17 @@ public final class ReplicaHost<Machine: StateMachine> {
     for link in links.values { link.stop() }
     for courier in couriers { courier.stop() }
     deliverRefusals()
+    snapshots.stop()
     storage.stop()
+    delegate = nil
   }
 
   private func tick() {
     if isStopping { return }
     for replica in replicas { replica?.step(.tick(now: now)) }
     for courier in couriers where !courier.isIdle { courier.expire() }
-    reactor.schedule(after: Self.tickInterval) { [weak self] in self?.tick() }
+    snapshots.tick(now)
+    reactor.schedule(after: Self.tickInterval) { self.tick() }
   }
 
   /// A 64-bit name for a cluster (FNV-1a); the seed of every checksum.
@@ -234,16 +257,20 @@ public final class ReplicaHost<Machine: StateMachine> {
     LogStatus(
       byteCount: storage.byteCount, segmentCount: storage.segments.count,
       writes: storage.counters.writes, records: storage.counters.records,
-      writtenBytes: storage.counters.bytes)
+      writtenBytes: storage.counters.bytes, snapshotBytes: snapshots.byteCount,
+      snapshotsWritten: snapshots.counters.written,
+      snapshotsInstalled: snapshots.counters.installed)
   }
 
   /// Where the listener for peers is bound; `nil` before `start`.
   public var peerAddress: SocketAddress? { listener.address }
 
-  /// Calls `body` with this node's copy of a group's state, which may lag behind the leader's.
-  public func withMachine<R>(of group: UInt32, _ body: (Machine) -> R) -> R? {
-    guard group < UInt32(replicas.count), let replica = replicas[Int(group)] else { return nil }
-    return body(replica.machine)
+  /// This node's copy of a group's state, to be looked at; it may lag behind the leader's. `nil` when
+  /// the node is no member.
+  ///
+  /// Ask again each time: when a snapshot is installed another machine takes its place.
+  public func machine(of group: UInt32) -> (any StateMachine)? {
+    group < UInt32(replicas.count) ? replicas[Int(group)]?.machine : nil
   }
 
   func courier(_ group: Int) -> Courier { couriers[group] }
@@ -283,11 +310,14 @@ extension ReplicaHost: LogOwner {
     if !isStopping { replicas[group]?.logged(token) }
   }
 
-  func loggedWrite() {}
+  func compacted(group: Int, through slot: Slot) {
+    if !isStopping { replicas[group]?.step(.compacted(through: slot)) }
+  }
 
   func logFailed(_ error: ReplicationError) {
     failure = error
     logger.critical("the log failed, this node stops", metadata: ["error": "\(error)"])
+    let delegate = delegate
     stop()
     delegate?.failed(error)
   }
@@ -304,6 +334,8 @@ extension ReplicaHost: GroupHost {
   func send(_ header: inout WireHeader, _ body: RawSpan, to peer: NodeID) {
     links[peer]?.send(&header, body)
   }
+
+  func offerSnapshot(_ group: Int, to peer: NodeID) { snapshots.offer(group, to: peer) }
 
   func leaderChanged(_ group: Int) { delegate?.leadershipChanged(UInt32(group)) }
 }
@@ -343,6 +375,12 @@ extension ReplicaHost: CourierHost {
   func complete(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
     delegate?.completed(context, outcome, reply)
   }
+}
+
+extension ReplicaHost: SnapshotsHost {
+  var logBytesTarget: Int { configuration.limits.logBytesTarget }
+  func replica(_ group: Int) -> Group? { replicas[group] }
+  func makeMachine(_ group: Int) -> any StateMachine { newMachine(UInt32(group)) }
 }
 
 // MARK: - Peers
@@ -422,6 +460,9 @@ extension ReplicaHost: PeerHost {
       return true
     case .reply:
       receivedReply(header, frame, group)
+      return true
+    case .snapshotHead, .snapshotPart, .snapshotEnd, .snapshotOffer, .snapshotPull:
+      snapshots.received(header, frame, from: peer)
       return true
     default:
       guard let replica = replicas[group], replica.members.contains(peer) else { return true }

@@ -45,4 +45,10 @@ public struct LogStatus: Sendable {
   public var records: UInt64
   /// Bytes in these writes.
   public var writtenBytes: UInt64
+  /// Bytes in the snapshots that a restart would begin with.
+  public var snapshotBytes: Int
+  /// Snapshots of this node's groups written.
+  public var snapshotsWritten: UInt64
+  /// Snapshots of peers installed.
+  public var snapshotsInstalled: UInt64
 }

@@ -49,6 +49,14 @@ enum Files {
     return names.sorted()
   }
 
+  static func remove(_ path: String) throws(ReplicationError) {
+    if unsafe unlink(path) != 0 { throw failure("remove", path) }
+  }
+
+  static func rename(_ path: String, to newPath: String) throws(ReplicationError) {
+    if unsafe Glibc.rename(path, newPath) != 0 { throw failure("rename", path) }
+  }
+
   /// Makes the folder's entries durable.
   static func syncFolder(_ path: String) throws(ReplicationError) {
     let descriptor = try open(path, O_RDONLY | O_DIRECTORY)
@@ -130,7 +138,7 @@ enum Files {
     let code = errno
     close(descriptor)
     if synced != 0 { throw failure("sync", temporary, code) }
-    if unsafe rename(temporary, path) != 0 { throw failure("rename", temporary) }
+    try rename(temporary, to: path)
     try syncFolder(folder)
   }
 }

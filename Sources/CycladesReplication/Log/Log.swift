@@ -8,17 +8,14 @@ struct LogLocation {
   var segment: UInt32
   var offset: UInt32
   var byteCount: UInt32
-
-  /// No entry: nothing was logged for the slot.
-  static let none = LogLocation(segment: 0, offset: 0, byteCount: 0)
 }
 
 /// What the log reports to: the host.
 protocol LogOwner: AnyObject {
   /// Everything appended for `group` up to `token` is durable.
   func logged(group: Int, token: UInt64)
-  /// All reports of one write are made.
-  func loggedWrite()
+  /// The log no longer holds any entry of `group` up to this slot.
+  func compacted(group: Int, through: Slot)
   /// The log cannot go on: nothing more will be reported durable.
   func logFailed(_ error: ReplicationError)
 }
@@ -46,7 +43,7 @@ final class Log: FileCompletion {
     var slot: Slot
     var ballot: Ballot
     var frame: Bytes?
-    var location = LogLocation.none
+    var location = LogLocation(segment: 0, offset: 0, byteCount: 0)
   }
 
   private enum Token {
@@ -54,7 +51,11 @@ final class Log: FileCompletion {
     static let zerosSynced: UInt64 = 2
     static let folderSynced: UInt64 = 3
     static let write: UInt64 = 4
+    static let dropSynced: UInt64 = 5
   }
+
+  /// The token of a promise that is repeated at the start of a segment: nobody waits for it.
+  private static let repeated: UInt64 = 0
 
   private static let zeroChunk = 4 << 20
   private static let recordsPerWrite = 400
@@ -63,8 +64,10 @@ final class Log: FileCompletion {
   let folder: DataFolder
   private(set) var counters = Counters()
   private(set) var segments: [LogSegment]
-  /// By group: the newest durable record of each slot, slot 1 first.
-  private var index: [[LogLocation]]
+  /// By group.
+  private(set) var index: [SlotIndex]
+  /// By group: the highest ballot of any record appended so far.
+  private var promised: [Ballot]
 
   private unowned let owner: any LogOwner
   private let reactor: Reactor
@@ -80,6 +83,9 @@ final class Log: FileCompletion {
   private var zeroing = false
   private var failed = false
   private var isStopping = false
+  /// Promises repeated at the start of the last segment that are not durable yet.
+  private var repeatedPending = 0
+  private var dropping = false
 
   /// Goes on behind what `recovered` found.
   init(
@@ -92,6 +98,7 @@ final class Log: FileCompletion {
     self.owner = owner
     segments = recovered.segments
     index = recovered.groups.map(\.index)
+    promised = recovered.groups.map(\.promised)
     head = recovered.head
     zeroedThrough = recovered.head
     generation = recovered.generation
@@ -102,7 +109,11 @@ final class Log: FileCompletion {
     } catch {
       throw ReplicationError(.ioFailed, "no memory for the log: \(error)")
     }
-    if let last = segments.last { zeroedThrough = max(head, last.zeroedThrough) }
+    if let last = segments.last {
+      zeroedThrough = max(head, last.zeroedThrough)
+      // The crash may have come before those at the start of the last segment were durable.
+      repeatPromises()
+    }
   }
 
   /// Bytes in all segments up to the head.
@@ -110,12 +121,14 @@ final class Log: FileCompletion {
 
   /// Appends a promise; it is reported under `token` when durable.
   func append(promise ballot: Ballot, group: Int, token: UInt64) {
+    promised[group] = max(promised[group], ballot)
     gathered.append(Record(group: group, token: token, slot: 0, ballot: ballot, frame: nil))
   }
 
   /// Appends an entry by its frame; it is reported under `token` when durable.
-  func append(entry frame: Bytes, slot: Slot, group: Int, token: UInt64) {
-    gathered.append(Record(group: group, token: token, slot: slot, ballot: .zero, frame: frame))
+  func append(entry frame: Bytes, slot: Slot, ballot: Ballot, group: Int, token: UInt64) {
+    promised[group] = max(promised[group], ballot)
+    gathered.append(Record(group: group, token: token, slot: slot, ballot: ballot, frame: frame))
   }
 
   /// Starts writing what was gathered, unless a write is under way.
@@ -182,8 +195,8 @@ final class Log: FileCompletion {
           size: UInt32(size), kind: UInt16(frame > 0 ? CYC_LOG_ENTRY : CYC_LOG_PROMISE),
           version: 0, first: position == 0 ? 1 : 0, log: folder.identity.log, segment: segment,
           offset: UInt64(start), generation: generation, group: UInt32(inFlight[position].group),
-          node: inFlight[position].ballot.node.rawValue, round: inFlight[position].ballot.round,
-          checksum: 0),
+          node: frame > 0 ? 0 : inFlight[position].ballot.node.rawValue,
+          round: frame > 0 ? 0 : inFlight[position].ballot.round, checksum: 0),
         to: &prefixes)
       cuts.append(prefixes.byteCount)
       offset = start + size
@@ -212,6 +225,9 @@ final class Log: FileCompletion {
       zeroing = false
       if result < 0 { return fail(Files.failure("sync", path, Int32(-result))) }
       flush()
+    case Token.dropSynced:
+      dropping = false
+      if result < 0 { return fail(Files.failure("sync folder", folder.path, Int32(-result))) }
     default:
       writing = false
       if result < 0 { return fail(Files.failure("sync folder", folder.path, Int32(-result))) }
@@ -231,27 +247,22 @@ final class Log: FileCompletion {
     counters.bytes += UInt64(result)
     let records = inFlight
     inFlight.removeAll(keepingCapacity: true)
-    for record in records where record.frame != nil {
-      note(record.location, slot: record.slot, group: record.group)
+    for record in records {
+      if record.frame != nil {
+        let entered = index[record.group].enter(record.location, slot: record.slot)
+        precondition(entered, "an entry was logged without the slots before it")
+        segments[segments.count - 1].note(record.slot, group: record.group)
+      } else if record.token == Log.repeated {
+        repeatedPending -= 1
+      }
     }
-    for (position, record) in records.enumerated() {
+    for (position, record) in records.enumerated() where record.token != Log.repeated {
       // Tokens are cumulative: of a run of records of one group, the last speaks for all.
       let next = position + 1
       if next < records.count && records[next].group == record.group { continue }
       owner.logged(group: record.group, token: record.token)
     }
-    owner.loggedWrite()
     flush()
-  }
-
-  private func note(_ location: LogLocation, slot: Slot, group: Int) {
-    let position = Int(slot) - 1
-    while index[group].count < position { index[group].append(.none) }
-    if position < index[group].count {
-      index[group][position] = location
-    } else {
-      index[group].append(location)
-    }
   }
 
   private var path: String { segments.last?.path ?? folder.path }
@@ -270,7 +281,7 @@ final class Log: FileCompletion {
   }
 
   private func closeWhenIdle() {
-    if writing || zeroing { return }
+    if writing || zeroing || dropping { return }
     for segment in segments { Files.close(segment.descriptor) }
     segments.removeAll()
     folder.close()
@@ -286,7 +297,7 @@ extension Log {
     let number = (segments.last?.number ?? 0) + 1
     if let position = segments.indices.last { segments[position].byteCount = head }
     do {
-      let segment = try LogSegment.create(number, in: folder.path)
+      let segment = try LogSegment.create(number, in: folder.path, groupCount: index.count)
       segments.append(segment)
     } catch {
       return fail(error)
@@ -294,7 +305,18 @@ extension Log {
     head = 0
     zeroedThrough = 0
     writing = true
+    repeatPromises()
     reactor.sync(folder.descriptor, completion: self, token: Token.folderSynced)
+  }
+
+  /// Puts every group's promise at the start of the segment, so that no older segment is needed for
+  /// it, however long the group is idle.
+  private func repeatPromises() {
+    let promises = promised.indices.filter { promised[$0] != .zero }.map {
+      Record(group: $0, token: Log.repeated, slot: 0, ballot: promised[$0], frame: nil)
+    }
+    gathered.insert(contentsOf: promises, at: 0)
+    repeatedPending = promises.count
   }
 
   private func zeroAhead(_ segment: LogSegment) {
@@ -316,6 +338,46 @@ extension Log {
   }
 }
 
+// MARK: - Compaction
+
+extension Log {
+  /// A group that alone keeps the oldest segment from being dropped, given the slot up to which each
+  /// group's snapshot stands for its entries; `nil` when no group does.
+  func pinning(_ covered: (Int) -> Slot) -> Int? {
+    guard segments.count > 1 else { return nil }
+    return index.indices.first { segments[0].lastSlots[$0] > covered($0) }
+  }
+
+  /// Removes the oldest segment when a durable snapshot stands for every entry in it.
+  ///
+  /// One at a time: the next waits until the name of this one has gone for good, so that what a
+  /// crash leaves has no hole. Call again later for more.
+  func dropOldest(_ covered: (Int) -> Slot) {
+    if dropping || failed || isStopping || repeatedPending > 0 { return }
+    guard segments.count > 1, pinning(covered) == nil else { return }
+    let segment = segments.removeFirst()
+    Files.close(segment.descriptor)
+    do {
+      try Files.remove(segment.path)
+    } catch {
+      return fail(error)
+    }
+    dropping = true
+    reactor.sync(folder.descriptor, completion: self, token: Token.dropSynced)
+    for group in index.indices {
+      let slot = index[group].last(inSegmentsThrough: segment.number)
+      guard slot > index[group].base else { continue }
+      index[group].drop(through: slot)
+      owner.compacted(group: group, through: slot)
+    }
+  }
+
+  /// Forgets a group's entries up to a slot: a snapshot that came from a peer stands for them.
+  func installed(group: Int, through slot: Slot) {
+    index[group].drop(through: slot)
+  }
+}
+
 // MARK: - Reading back
 
 extension Log {
@@ -324,11 +386,10 @@ extension Log {
   func locations(group: Int, from: Slot, through: Slot, byteCountMax: Int) -> [LogLocation] {
     var found: [LogLocation] = []
     var total = 0
-    var slot = max(from, 1)
-    while slot <= through, slot <= Slot(index[group].count) {
-      let location = index[group][Int(slot) - 1]
+    var slot = from
+    while slot <= through, let location = index[group][slot] {
       total += Int(location.byteCount)
-      if location.byteCount == 0 || (!found.isEmpty && total > byteCountMax) { break }
+      if !found.isEmpty && total > byteCountMax { break }
       found.append(location)
       slot += 1
     }

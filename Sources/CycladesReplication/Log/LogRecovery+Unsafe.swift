@@ -9,8 +9,8 @@ struct RecoveredGroup {
   var promised = Ballot.zero
   /// The largest commit that any entry carries.
   var commit: Slot = 0
-  /// The newest record of each slot, slot 1 first.
-  var index: [LogLocation] = []
+  /// The newest record of each slot behind the group's snapshot.
+  var index: SlotIndex
 }
 
 /// What a log holds after a restart, and where it goes on.
@@ -46,11 +46,11 @@ struct LogRecovery {
   let cluster: UInt64
   private var result: RecoveredLog
 
-  /// Reads the log in `folder` for groups numbered `0..<groupCount`.
+  /// Reads the log in `folder`, given the slot of each group's snapshot, 0 for none.
   static func run(
-    _ folder: DataFolder, cluster: UInt64, groupCount: Int
+    _ folder: DataFolder, cluster: UInt64, snapshots: [Slot]
   ) throws(ReplicationError) -> RecoveredLog {
-    var recovery = LogRecovery(folder, cluster, groupCount)
+    var recovery = LogRecovery(folder, cluster, snapshots)
     do {
       try recovery.readAll()
     } catch {
@@ -60,24 +60,29 @@ struct LogRecovery {
     return recovery.result
   }
 
-  private init(_ folder: DataFolder, _ cluster: UInt64, _ groupCount: Int) {
+  private init(_ folder: DataFolder, _ cluster: UInt64, _ snapshots: [Slot]) {
     self.folder = folder
     self.cluster = cluster
-    result = RecoveredLog(groups: Array(repeating: RecoveredGroup(), count: groupCount))
+    result = RecoveredLog(
+      groups: snapshots.map { RecoveredGroup(commit: $0, index: SlotIndex(base: $0)) })
   }
 
   private mutating func readAll() throws(ReplicationError) {
     let numbers = try Files.names(in: folder.path).compactMap(LogSegment.number).sorted()
-    for (position, number) in numbers.enumerated() {
-      if number != UInt64(position) + 1 {
-        throw damaged(
-          "\(folder.path)/\(LogSegment.name(UInt64(position) + 1)) is missing", 0)
+    for number in numbers {
+      if let last = result.segments.last?.number, number != last + 1 {
+        throw damaged("\(folder.path)/\(LogSegment.name(last + 1)) is missing", 0)
       }
-      result.segments.append(try LogSegment.open(number, in: folder.path))
+      result.segments.append(
+        try LogSegment.open(number, in: folder.path, groupCount: result.groups.count))
     }
     for position in result.segments.indices {
       let mapped = try MappedFile(result.segments[position])
-      result.head = try scan(mapped, result.segments[position])
+      if position == 0, let first = record(mapped, result.segments[0], 0), first.generation > 0 {
+        // Segments before this one may have been dropped: counting starts here.
+        result.generation = first.generation - 1
+      }
+      result.head = try scan(mapped, position)
       result.segments[position].byteCount = result.head
       result.segments[position].zeroedThrough = mapped.byteCount
       try expectNoLaterWrite(mapped, position)
@@ -92,20 +97,21 @@ struct LogRecovery {
 
   /// Takes every good record of a segment; returns where the next write starts.
   private mutating func scan(
-    _ mapped: MappedFile, _ segment: LogSegment
+    _ mapped: MappedFile, _ position: Int
   ) throws(ReplicationError) -> Int {
+    let segment = result.segments[position]
     var offset = 0
     while true {
       let inWrite = Log.align(offset, Int(CYC_LOG_RECORD_ALIGNMENT))
       if offset > 0, let record = record(mapped, segment, inWrite), record.first == 0,
-        record.generation == result.generation, try take(record, mapped, inWrite)
+        record.generation == result.generation, try take(record, mapped, inWrite, position)
       {
         offset = inWrite + Int(record.size)
         continue
       }
       let nextWrite = Log.align(offset, Int(CYC_LOG_WRITE_ALIGNMENT))
       if let record = record(mapped, segment, nextWrite), record.first == 1,
-        record.generation == result.generation + 1, try take(record, mapped, nextWrite)
+        record.generation == result.generation + 1, try take(record, mapped, nextWrite, position)
       {
         result.generation += 1
         offset = nextWrite + Int(record.size)
@@ -128,7 +134,7 @@ struct LogRecovery {
 
   /// Enters a record into the result; false when its frame is damaged.
   private mutating func take(
-    _ record: cyc_log_prefix, _ mapped: MappedFile, _ offset: Int
+    _ record: cyc_log_prefix, _ mapped: MappedFile, _ offset: Int, _ position: Int
   ) throws(ReplicationError) -> Bool {
     let group = Int(record.group)
     guard group < result.groups.count else {
@@ -150,18 +156,13 @@ struct LogRecovery {
     guard header.kind == .accept, header.group == record.group, header.slot >= 1 else {
       throw damaged("\(mapped.path): a record that is no entry of its group", offset)
     }
-    let position = Int(header.slot) - 1
-    guard position <= result.groups[group].index.count else {
+    let location = LogLocation(
+      segment: UInt32(result.segments[position].number), offset: UInt32(start),
+      byteCount: UInt32(size))
+    guard result.groups[group].index.enter(location, slot: header.slot) else {
       throw damaged("\(mapped.path): slot \(header.slot) without the slots before it", offset)
     }
-    let location = LogLocation(
-      segment: UInt32(result.segments.first { $0.path == mapped.path }!.number),
-      offset: UInt32(start), byteCount: UInt32(size))
-    if position == result.groups[group].index.count {
-      result.groups[group].index.append(location)
-    } else {
-      result.groups[group].index[position] = location
-    }
+    result.segments[position].note(header.slot, group: group)
     result.groups[group].promised = max(result.groups[group].promised, header.ballot)
     result.groups[group].commit = max(result.groups[group].commit, header.commit)
     result.records += 1
@@ -299,5 +300,26 @@ extension Buffer {
       unsafe memset(target, 0, count)
       return count
     }
+  }
+}
+
+extension Files {
+  /// Reads exactly `count` bytes of a file into a block of its own.
+  static func read(
+    _ path: String, at offset: Int, count: Int, pool: BufferPool
+  ) throws(ReplicationError) -> Bytes {
+    let descriptor = try open(path, O_RDONLY)
+    defer { close(descriptor) }
+    guard var buffer = try? Buffer(minimumCapacity: count, in: pool) else {
+      throw failure("read", path, ENOMEM)
+    }
+    var failed: Int32 = 0
+    unsafe buffer.appendUnsafe(atMost: count) { target in
+      unsafe readFully(
+        descriptor, UnsafeMutableRawBufferPointer(start: target, count: count), at: offset,
+        failed: &failed)
+    }
+    if buffer.byteCount != count { throw failure("read", path, failed == 0 ? EIO : failed) }
+    return buffer.freeze()
   }
 }

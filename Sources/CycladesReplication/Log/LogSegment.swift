@@ -1,8 +1,9 @@
+import CycladesPaxos
 import Glibc
 
 /// One file of the log.
 struct LogSegment {
-  /// Numbers start at 1 and have no gaps.
+  /// Numbers have no gaps. They start at 1; the oldest segments go when snapshots cover them.
   var number: UInt64
   var path: String
   var descriptor: Int32
@@ -10,6 +11,12 @@ struct LogSegment {
   var byteCount = 0
   /// The file is filled with zeros from its last record up to here.
   var zeroedThrough = 0
+  /// By group: the last slot of any record in the segment, 0 for none.
+  private(set) var lastSlots: [Slot]
+
+  mutating func note(_ slot: Slot, group: Int) {
+    lastSlots[group] = max(lastSlots[group], slot)
+  }
 
   private static let head = "segment-"
   private static let tail = ".log"
@@ -25,15 +32,19 @@ struct LogSegment {
     return UInt64(name.dropFirst(head.count).dropLast(tail.count))
   }
 
-  static func create(_ number: UInt64, in folder: String) throws(ReplicationError) -> LogSegment {
-    try open(number, in: folder, O_CREAT | O_EXCL)
+  static func create(
+    _ number: UInt64, in folder: String, groupCount: Int
+  ) throws(ReplicationError) -> LogSegment {
+    try open(number, in: folder, groupCount: groupCount, O_CREAT | O_EXCL)
   }
 
   static func open(
-    _ number: UInt64, in folder: String, _ flags: Int32 = 0
+    _ number: UInt64, in folder: String, groupCount: Int, _ flags: Int32 = 0
   ) throws(ReplicationError) -> LogSegment {
     let path = folder + "/" + name(number)
     let descriptor = try Files.open(path, O_RDWR | flags)
-    return LogSegment(number: number, path: path, descriptor: descriptor)
+    return LogSegment(
+      number: number, path: path, descriptor: descriptor,
+      lastSlots: Array(repeating: 0, count: groupCount))
   }
 }

@@ -3,8 +3,9 @@ import CycladesPaxos
 /// Applies the body of a decided entry: the one path for live entries and for those read from a log.
 enum Applier {
   /// Moves log time forward, and with it the machine; returns the context of the entry's commands.
-  static func advance<Machine: StateMachine>(
-    _ machine: inout Machine, _ logTime: inout UInt64, _ time: UInt64, group: UInt32, slot: Slot
+  static func advance(
+    _ machine: inout any StateMachine, _ logTime: inout UInt64, _ time: UInt64, group: UInt32,
+    slot: Slot
   ) -> ApplyContext {
     logTime = max(logTime, time)
     machine.advance(to: logTime)
@@ -13,8 +14,8 @@ enum Applier {
 
   /// Applies each request of `body` at most once, and tells `report` what became of it: `.replay`
   /// with its replies when it was applied, now or before.
-  static func apply<Machine: StateMachine>(
-    _ body: RawSpan, _ context: ApplyContext, _ machine: inout Machine,
+  static func apply(
+    _ body: RawSpan, _ context: ApplyContext, _ machine: inout any StateMachine,
     _ sessions: inout SessionTable, _ reply: inout Reply,
     report: (RequestHeader, SessionTable.Verdict) -> Void
   ) {

@@ -76,4 +76,46 @@ struct SessionTable {
     sessions.append(Session(id: id, next: 1, lastSlot: slot))
     return sessions.count - 1
   }
+
+  // MARK: Snapshots
+
+  /// Appends the whole table: the same bytes on every replica in the same slot.
+  ///
+  /// ```
+  /// u32 count, then for each session, in the order of entry:
+  ///   u64 id, u64 next, u64 last slot, u32 count of replies, then { u64 sequence, u32 size, bytes }
+  /// ```
+  func encode(into output: inout Reply) {
+    output.append(littleEndian: UInt32(sessions.count))
+    for session in sessions {
+      output.append(littleEndian: session.id)
+      output.append(littleEndian: session.next)
+      output.append(littleEndian: session.lastSlot)
+      output.append(littleEndian: UInt32(session.replies.count))
+      for reply in session.replies {
+        output.append(littleEndian: reply.sequence)
+        output.append(littleEndian: UInt32(reply.bytes.count))
+        output.append(contentsOf: reply.bytes)
+      }
+    }
+  }
+
+  /// Reads a table back; `nil` when the bytes are not one.
+  init?(_ input: inout SpanReader, sessionsMax: Int = 1024) {
+    self.init(sessionsMax: sessionsMax)
+    guard let count = input.read(UInt32.self), count <= UInt32(sessionsMax) else { return nil }
+    for _ in 0..<count {
+      guard let id = input.read(UInt64.self), let next = input.read(UInt64.self), next >= 1,
+        let lastSlot = input.read(Slot.self), let replyCount = input.read(UInt32.self)
+      else { return nil }
+      var session = Session(id: id, next: next, lastSlot: lastSlot)
+      for _ in 0..<replyCount {
+        guard let sequence = input.read(UInt64.self), let size = input.read(UInt32.self),
+          let bytes = input.read(byteCount: Int(size))
+        else { return nil }
+        session.replies.append((sequence, bytes))
+      }
+      sessions.append(session)
+    }
+  }
 }

@@ -41,7 +41,7 @@ extension StoreNode {
           role: group.role.map { "\($0)" } ?? "none",
           ballot: "\(group.ballot.round).\(group.ballot.node.rawValue)",
           commit: group.commit, applied: group.applied, lag: group.commit - group.applied,
-          keys: machines[Int(group.id)].keyCount)
+          keys: host.shard(group.id)?.keyCount ?? 0)
       },
       log: StatusReport.Log(
         bytes: log.byteCount, segments: log.segmentCount, syncs: log.writes))

@@ -95,7 +95,7 @@ extension StoreNode {
   }
 
   private var memorySection: InfoSection {
-    let used = machines.reduce(0) { $0 + $1.usedBytes }
+    let used = copies.reduce(0) { $0 + $1.usedBytes }
     return InfoSection(
       name: "Memory",
       fields: [
@@ -112,7 +112,9 @@ extension StoreNode {
       fields: [
         ("loading", "0"), ("rdb_bgsave_in_progress", "0"), ("aof_enabled", "1"),
         ("aof_last_write_status", "ok"), ("log_bytes", String(log.byteCount)),
-        ("log_syncs", String(log.writes)),
+        ("log_syncs", String(log.writes)), ("snapshot_bytes", String(log.snapshotBytes)),
+        ("snapshots_written", String(log.snapshotsWritten)),
+        ("snapshots_installed", String(log.snapshotsInstalled)),
       ])
   }
 
@@ -141,7 +143,7 @@ extension StoreNode {
   }
 
   private var keyspaceSection: InfoSection {
-    let keys = machines.reduce(0) { $0 + $1.keyCount }
+    let keys = copies.reduce(0) { $0 + $1.keyCount }
     return InfoSection(
       name: "Keyspace", fields: keys > 0 ? [("db0", "keys=\(keys),expires=0,avg_ttl=0")] : [])
   }

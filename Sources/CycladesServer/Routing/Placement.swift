@@ -36,13 +36,12 @@ extension StoreServerConfiguration {
 
   /// Opens the replication layer for every shard.
   func makeHost(
-    _ announcement: NodeAnnouncement, _ shards: ShardMap, _ machines: [StoreShard],
-    reactor: Reactor, logger: Logger
+    _ announcement: NodeAnnouncement, _ shards: ShardMap, reactor: Reactor, logger: Logger
   ) throws -> any ShardHost {
     var host = HostConfiguration(
       cluster: cluster, node: node, peers: peers, peerListen: peerListen ?? peers[node]!,
       directory: directory,
-      groups: machines.indices.map { shard in
+      groups: (0..<self.shards).map { shard in
         GroupConfiguration(
           id: UInt32(shard), members: shards.members(of: shard).map(NodeID.init(member:)))
       })
@@ -52,7 +51,7 @@ extension StoreServerConfiguration {
     host.limits.requestBytesPendingMax = max(
       host.limits.requestBytesPendingMax, 2 * host.limits.commandBytesMax)
     host.limits.patienceNanoseconds = UInt64(max(patience / .nanoseconds(1), 0))
-    return try ReplicaHost(host, reactor: reactor, logger: logger) { machines[Int($0)] }
+    return try ReplicaHost(host, reactor: reactor, logger: logger) { makeShard(Int($0)) }
   }
 }
 
@@ -61,4 +60,6 @@ extension NodeID {
   init(member: String) { self.init(rawValue: UInt32(member)!) }
 }
 
-extension ReplicaHost: ShardHost where Machine == StoreShard {}
+extension ReplicaHost: ShardHost {
+  func shard(_ group: UInt32) -> StoreShard? { machine(of: group) as? StoreShard }
+}

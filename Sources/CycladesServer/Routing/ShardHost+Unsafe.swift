@@ -8,6 +8,9 @@ import CycladesStore
 /// outcomes that a healthy cluster does not: no leader, overload, outcome unknown, replies out of
 /// order.
 protocol ShardHost: AnyObject {
+  /// This node's copy of a shard, to be looked at; `nil` when it holds none.
+  func shard(_ group: UInt32) -> StoreShard?
+
   /// Told the outcome of every command.
   var delegate: (any ReplicaHostDelegate)? { get set }
 

@@ -6,8 +6,10 @@ public import CycladesReplication
 /// time of the entry that holds the command, and a key ends when log time reaches its deadline,
 /// never by a node's clock. Commands follow Redis 7, their texts included. Not thread-safe.
 public final class StoreShard: StateMachine {
-  private var shard: Shard
+  var shard: Shard
   private let arguments = ArgumentList()
+  /// What ``restore(_:)`` still expects; `nil` before the first part.
+  var restoration: Restoration?
 
   /// Makes an empty shard.
   ///
@@ -23,8 +25,15 @@ public final class StoreShard: StateMachine {
   /// The number of keys.
   public var keyCount: Int { Int(shard.table.count) }
 
-  /// The bytes of memory that keys, values and the table take.
-  public var usedBytes: Int { Int(shard.table.usedBytes) }
+  /// The bytes that keys and values take with their share of the table: a function of the state
+  /// alone, the same on all replicas.
+  ///
+  /// - Complexity: O(1).
+  public var usedBytes: Int { Int(shard.table.sums.usedBytes) }
+
+  /// The bytes of memory that this replica really has for its state, what values may grow into and
+  /// what a snapshot keeps included.
+  public var allocatedBytes: Int { Int(shard.table.allocatedBytes) }
 
   /// A digest of all keys, values and deadlines; equal on replicas that applied the same entries,
   /// and on any shard of the same seed that came to the same state in another way.
@@ -32,12 +41,17 @@ public final class StoreShard: StateMachine {
   /// - Complexity: O(1).
   public var digest: UInt64 { shard.table.digest }
 
-  /// The earliest deadline of a key.
+  /// The earliest deadline of a key, or the next millisecond of log time while keys that ended wait
+  /// to be removed.
   public var nextDeadline: UInt64? { shard.table.nextDeadline }
 
-  /// Removes the keys whose deadline log time has reached.
+  /// Lets the keys end whose deadline log time has reached.
   ///
-  /// - Complexity: O(*k* log *n*) for *k* such keys among *n* with a deadline.
+  /// When millions end at one moment, they are gone at once for every command, and a bounded number
+  /// of them is removed per call, so that nothing stalls; until then ``keyCount``, ``usedBytes`` and
+  /// ``digest`` reckon with them.
+  ///
+  /// - Complexity: O(log *n*) for *n* keys with a deadline.
   public func advance(to time: UInt64) { shard.table.advance(to: time) }
 
   /// Applies a packed command and appends its RESP reply.

@@ -9,12 +9,14 @@ internal import CCycladesTable
 
   /// A value in the table, and when it ends.
   struct Entry: ~Escapable {
+    let kind: UInt8
     let value: RawSpan
     /// Milliseconds of log time; `nil` when the key does not expire.
     let deadline: UInt64?
 
     @_lifetime(copy value)
-    init(value: RawSpan, deadline: UInt64?) {
+    init(kind: UInt8, value: RawSpan, deadline: UInt64?) {
+      self.kind = kind
       self.value = value
       self.deadline = deadline
     }
@@ -24,11 +26,28 @@ internal import CCycladesTable
 
   deinit { unsafe cyc_table_destroy(raw) }
 
-  var count: UInt64 { unsafe cyc_table_count(raw) }
+  /// The sums over all keys: functions of the keys, values and deadlines alone.
+  struct Sums {
+    let count: UInt64
+    let digest: UInt64
+    let usedBytes: UInt64
+    let time: UInt64
 
-  var usedBytes: UInt64 { unsafe cyc_table_used_bytes(raw) }
+    fileprivate init(_ state: cyc_table_state) {
+      (count, digest, usedBytes, time) = (
+        state.count, state.digest, state.used_bytes, state.time
+      )
+    }
+  }
 
-  var digest: UInt64 { unsafe cyc_table_digest(raw) }
+  var sums: Sums { unsafe Sums(cyc_table_current(raw)) }
+
+  var count: UInt64 { sums.count }
+
+  var digest: UInt64 { sums.digest }
+
+  /// Bytes of memory that the table really has; depends on history.
+  var allocatedBytes: UInt64 { unsafe cyc_table_allocated_bytes(raw) }
 
   var nextDeadline: UInt64? { unsafe Self.deadline(cyc_table_next_deadline(raw)) }
 
@@ -38,7 +57,8 @@ internal import CCycladesTable
     guard unsafe item.key != nil else { return nil }
     let value = unsafe RawSpan(_unsafeStart: item.value, byteCount: Int(item.value_length))
     return unsafe _overrideLifetime(
-      Entry(value: value, deadline: Self.deadline(item.deadline)), borrowing: self)
+      Entry(kind: item.kind, value: value, deadline: Self.deadline(item.deadline)),
+      borrowing: self)
   }
 
   func contains(_ key: RawSpan) -> Bool { find(key) != nil }
@@ -46,10 +66,10 @@ internal import CCycladesTable
   /// When a key ends; `nil` when it does not, or is not there.
   func deadline(of key: RawSpan) -> UInt64? { find(key)?.deadline }
 
-  mutating func put(_ key: RawSpan, _ value: RawSpan, deadline: UInt64?) {
+  mutating func put(_ key: RawSpan, kind: UInt8 = 0, _ value: RawSpan, deadline: UInt64?) {
     unsafe key.withBytes { key, keyLength in
       unsafe value.withBytes { value, length in
-        unsafe cyc_table_put(raw, key, keyLength, value, length, deadline ?? Self.none)
+        unsafe cyc_table_put(raw, key, keyLength, kind, value, length, deadline ?? Self.none)
       }
     }
   }
@@ -73,7 +93,8 @@ internal import CCycladesTable
     let item = unsafe source.withBytes { unsafe cyc_table_get(raw, $0, $1) }
     guard unsafe item.key != nil else { return false }
     unsafe target.withBytes {
-      unsafe cyc_table_put(raw, $0, $1, item.value, item.value_length, item.deadline)
+      unsafe cyc_table_put(
+        raw, $0, $1, item.kind, item.value, item.value_length, item.deadline)
     }
     return true
   }
@@ -89,7 +110,7 @@ internal import CCycladesTable
 
   mutating func removeAll() { unsafe cyc_table_clear(raw) }
 
-  /// Removes what is due at or before `time`.
+  /// Lets keys end that are due at or before `time`; a bounded number of them is removed.
   mutating func advance(to time: UInt64) { unsafe _ = cyc_table_advance(raw, time) }
 
   /// Visits keys in the order of their hashes, at least `count` of them if there are as many at or
@@ -113,6 +134,47 @@ internal import CCycladesTable
           }, context)
       }
     }
+  }
+
+  // MARK: - Snapshots
+
+  /// A piece of a key's value, read by a snapshot.
+  struct Piece: ~Escapable {
+    let key: RawSpan
+    let kind: UInt8
+    let deadline: UInt64
+    let valueByteCount: UInt32
+    let offset: UInt32
+    let bytes: RawSpan
+
+    @_lifetime(copy key, copy bytes)
+    init(_ piece: cyc_table_piece, _ key: RawSpan, _ bytes: RawSpan) {
+      self.key = key
+      self.bytes = bytes
+      unsafe kind = piece.item.kind
+      unsafe deadline = piece.item.deadline
+      unsafe valueByteCount = piece.item.value_length
+      unsafe offset = piece.offset
+    }
+  }
+
+  /// Begins a snapshot; the sums are those of the table at this moment.
+  mutating func beginSnapshot() -> Sums { unsafe Sums(cyc_table_snapshot_begin(raw)) }
+
+  mutating func endSnapshot() { unsafe cyc_table_snapshot_end(raw) }
+
+  /// Visits the next piece, of at most `byteCount` bytes, of some key's value.
+  ///
+  /// - Returns: false at the end.
+  mutating func nextPiece(byteCount: Int, _ visit: (borrowing Piece) -> Void) -> Bool {
+    var piece = unsafe cyc_table_piece()
+    guard unsafe cyc_table_snapshot_next(raw, UInt32(byteCount), &piece) else { return false }
+    let item = unsafe piece.item
+    let key = unsafe RawSpan(_unsafeStart: item.key, byteCount: Int(item.key_length))
+    let bytes = unsafe RawSpan(
+      _unsafeStart: item.value + Int(piece.offset), byteCount: Int(piece.count))
+    unsafe visit(Piece(piece, key, bytes))
+    return true
   }
 
   private static let none = UInt64.max  // CYC_DEADLINE_NONE

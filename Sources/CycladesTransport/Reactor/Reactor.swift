@@ -167,7 +167,11 @@ public final class Reactor {
         endpoints.release(event.user)
       case CYC_EVENT_FILE:
         let (completion, token) = files.remove(event.user)
-        completion.completed(token, result: event.result)
+        if let bytes = event.takenBytes {
+          completion.completed(token, bytes: bytes)
+        } else {
+          completion.completed(token, result: event.result)
+        }
       case CYC_EVENT_TIMER:
         fire(event.id)
       default:
@@ -208,7 +212,7 @@ public final class Reactor {
   /// then goes unnoticed. Throws `.listenFailed`.
   public func listen(
     on address: SocketAddress, backlog: Int = 1024, reusePort: Bool = false, mode: Mode = .stream,
-    endpoint: any Endpoint
+    deadlines: Deadlines = Deadlines(), endpoint: any Endpoint
   ) throws(TransportError) -> Listener {
     guard !isStopping else {
       throw TransportError(.listenFailed, "cannot listen on \(address): the reactor is stopping")
@@ -217,7 +221,7 @@ public final class Reactor {
     do {
       let (id, bound) = try core.listen(
         on: address, backlog: backlog, reusePort: reusePort, frameMaximum: mode.frameMaximum,
-        user: user)
+        deadlines: deadlines, user: user)
       return Listener(reactor: self, id: id, address: bound)
     } catch {
       endpoints.release(user)
@@ -230,12 +234,13 @@ public final class Reactor {
   /// Starts to connect; `endpoint` hears `opened`, or `closed` with the reason.
   public func connect(
     to address: SocketAddress, mode: Mode = .stream, timeout: Duration = .seconds(5),
-    endpoint: any Endpoint
+    deadlines: Deadlines = Deadlines(), endpoint: any Endpoint
   ) -> ConnectionID {
     let user = endpoints.insert(endpoint)
     if !isStopping,
       let connection = core.connect(
-        to: address, timeout: timeout, frameMaximum: mode.frameMaximum, user: user)
+        to: address, timeout: timeout, frameMaximum: mode.frameMaximum, deadlines: deadlines,
+        user: user)
     {
       return connection
     }
@@ -288,6 +293,13 @@ public final class Reactor {
   /// Undoes `pauseReading`; unconsumed input is shown again in the next turn.
   public func resumeReading(_ connection: ConnectionID) { core.resume(connection) }
 
+  /// Ends this side's direction once the send queue is out, and goes on receiving: what is queued
+  /// after this is dropped, and the peer sees the end of its input.
+  ///
+  /// The connection closes as `endOfInput` when the peer's end has come, too, and `inputEnded` has
+  /// been answered.
+  public func finishSending(_ connection: ConnectionID) { core.finishOutput(connection) }
+
   /// Closes a connection: after the send queue is out, at most `flushTimeout` later, or at once.
   ///
   /// Nothing is shown to the endpoint any more but `closed`, in a later turn, with `reason`.
@@ -325,6 +337,19 @@ public final class Reactor {
   ) {
     let user = files.insert(completion, token)
     let result = core.writeFile(file, slices, offset: offset, durable: durable, user: user)
+    if result < 0 { fail(user, result) }
+  }
+
+  /// Reads up to `byteCount` bytes at `offset` into one block, fewer only at the end of the file.
+  ///
+  /// The completion hears `completed(_:bytes:)`, or `completed(_:result:)` with an error number;
+  /// `-ENOBUFS` when the pool has no block of that size.
+  public func read(
+    _ byteCount: Int, from file: Int32, at offset: Int64, completion: any FileCompletion,
+    token: UInt64
+  ) {
+    let user = files.insert(completion, token)
+    let result = core.readFile(file, byteCount: byteCount, offset: offset, user: user)
     if result < 0 { fail(user, result) }
   }
 

@@ -89,6 +89,12 @@ internal import CCycladesReactor
     var id: UInt64 { unsafe raw.pointee.id }
     var user: UInt64 { unsafe raw.pointee.user }
     var result: Int { unsafe Int(raw.pointee.result) }
+    /// What a file read brought, with the event's reference; to be taken once.
+    var takenBytes: Bytes? {
+      guard let block = unsafe raw.pointee.block else { return nil }
+      return unsafe Bytes(
+        adopting: cyc_slice(block: block, offset: raw.pointee.offset, length: raw.pointee.length))
+    }
     var reason: CloseReason {
       unsafe CloseReason(code: raw.pointee.reason, errno: Int32(raw.pointee.result))
     }
@@ -176,11 +182,12 @@ internal import CCycladesReactor
   // MARK: Listeners and connections
 
   func listen(
-    on address: SocketAddress, backlog: Int, reusePort: Bool, frameMaximum: UInt32, user: UInt64
+    on address: SocketAddress, backlog: Int, reusePort: Bool, frameMaximum: UInt32,
+    deadlines: Deadlines, user: UInt64
   ) throws(TransportError) -> (id: UInt64, address: SocketAddress) {
     var options = cyc_listen_options(
-      address: address.cAddress, backlog: Int32(clamping: backlog), reuse_port: reusePort,
-      frame_max: frameMaximum, user: user)
+      address: address.cAddress, deadlines: deadlines.raw, backlog: Int32(clamping: backlog),
+      reuse_port: reusePort, frame_max: frameMaximum, user: user)
     var id: UInt64 = 0
     var bound = cyc_address()
     let result = unsafe cyc_listener_open(raw, &options, &id, &bound)
@@ -194,11 +201,12 @@ internal import CCycladesReactor
   func closeListener(_ id: UInt64) { unsafe cyc_listener_close(raw, id) }
 
   func connect(
-    to address: SocketAddress, timeout: Duration, frameMaximum: UInt32, user: UInt64
+    to address: SocketAddress, timeout: Duration, frameMaximum: UInt32, deadlines: Deadlines,
+    user: UInt64
   ) -> ConnectionID? {
     var options = cyc_connect_options(
-      address: address.cAddress, timeout_ns: timeout.nanosecondsClamped, frame_max: frameMaximum,
-      user: user)
+      address: address.cAddress, deadlines: deadlines.raw, timeout_ns: timeout.nanosecondsClamped,
+      frame_max: frameMaximum, user: user)
     let id = unsafe cyc_connection_connect(raw, &options)
     return id == 0 ? nil : ConnectionID(rawValue: id)
   }
@@ -215,6 +223,10 @@ internal import CCycladesReactor
 
   func close(_ connection: ConnectionID, flush: Bool, reason: CloseReason) {
     unsafe cyc_connection_close(raw, connection.rawValue, flush, reason.raw)
+  }
+
+  func finishOutput(_ connection: ConnectionID) {
+    unsafe cyc_connection_finish_output(raw, connection.rawValue)
   }
 
   func settleEnd(_ connection: ConnectionID) -> Bool {
@@ -243,6 +255,11 @@ internal import CCycladesReactor
     }
   }
 
+  func readFile(_ descriptor: Int32, byteCount: Int, offset: Int64, user: UInt64) -> Int {
+    guard let length = UInt32(exactly: byteCount) else { return -22 }
+    return unsafe Int(cyc_file_read(raw, descriptor, length, offset, user))
+  }
+
   func syncFile(_ descriptor: Int32, user: UInt64) -> Int {
     unsafe Int(cyc_file_sync(raw, descriptor, user))
   }
@@ -261,17 +278,19 @@ internal import CCycladesReactor
 
   func statistics(pool: BufferPool) -> ReactorStatistics {
     let report = unsafe cyc_reactor_report(raw)
-    return ReactorStatistics(
-      turns: report.turns, enters: report.enters, events: report.events,
-      receives: report.receives, receivedBytes: report.received_bytes, frames: report.frames,
-      sends: report.sends, sentBytes: report.sent_bytes, shortSends: report.short_sends,
-      copiedInBytes: report.copied_in_bytes, copiedOutBytes: report.copied_out_bytes,
-      starved: report.starved, accepted: report.accepted, refusedAccepts: report.refused_accepts,
-      connects: report.connects, closes: report.closes, overflowed: report.overflowed,
-      fileWrites: report.file_writes, fileBytes: report.file_bytes,
-      fileSyncs: report.file_syncs, wakes: report.wakes, connections: Int(report.connections),
-      listeners: Int(report.listeners), timers: Int(report.timers),
-      operations: Int(report.operations), blocks: pool.statistics.takenBlocks)
+    return ReactorStatistics(report, blocks: pool.statistics.takenBlocks)
+  }
+}
+
+extension Deadlines {
+  fileprivate var raw: cyc_deadlines {
+    func milliseconds(_ limit: Duration?) -> UInt32 {
+      guard let limit else { return 0 }
+      return max(1, UInt32(clamping: limit.nanosecondsClamped / 1_000_000))
+    }
+    return cyc_deadlines(
+      idle_ms: milliseconds(idle), header_ms: milliseconds(header),
+      stall_ms: milliseconds(writeStall))
   }
 }
 

@@ -35,6 +35,14 @@ public protocol FileCompletion: AnyObject {
   /// `result` is the number of bytes written (0 for a sync), or a negative error number. After an
   /// error any part of a write may be in the file.
   func completed(_ token: UInt64, result: Int)
+
+  /// The read with this token ended with these bytes. Does nothing by default.
+  func completed(_ token: UInt64, bytes: Bytes)
+}
+
+extension FileCompletion {
+  /// For who only writes.
+  public func completed(_ token: UInt64, bytes: Bytes) {}
 }
 
 /// Told when a turn's events have all been delivered.

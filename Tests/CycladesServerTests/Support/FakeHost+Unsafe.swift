@@ -41,6 +41,8 @@ final class FakeHost: ShardHost {
     self.announcement = announcement
   }
 
+  func shard(_ group: UInt32) -> StoreShard? { machines[Int(group)] }
+
   func start() throws { reactor.addTurnObserver(Turn(host: self)) }
 
   func stop() {}
@@ -157,8 +159,9 @@ final class FakeServer {
     ) { reactor in
       let node = try StoreNode(
         settings, reactor: reactor, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-      ) { announcement, _, machines in
-        FakeHost(script, machines, reactor, announcement: announcement.bytes)
+      ) { announcement, _ in
+        let machines = (0..<settings.shards).map { settings.makeShard($0) }
+        return FakeHost(script, machines, reactor, announcement: announcement.bytes)
       }
       try node.start()
       held.ports = (node.addresses.cluster.port, node.addresses.plain.port)

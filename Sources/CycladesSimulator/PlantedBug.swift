@@ -1,0 +1,60 @@
+package import CycladesPaxos
+
+/// A mistake that somebody could make in the protocol or its shell, made on purpose.
+///
+/// What the simulator does not find when it is there, it cannot be trusted to find the absence of.
+package struct PlantedBug: Hashable, Sendable, CustomStringConvertible {
+  /// The mistake in words.
+  package let description: String
+  /// Mistakes of the core.
+  package var core: Mutation = []
+  /// Mistakes of the simulated shell.
+  var shell: ShellMutation = []
+
+  private init(_ description: String, core: Mutation) {
+    self.description = description
+    self.core = core
+  }
+
+  private init(_ description: String, shell: ShellMutation) {
+    self.description = description
+    self.shell = shell
+  }
+
+  /// All of them.
+  package static let all = [
+    PlantedBug("acknowledge before durable", core: .acknowledgeBeforeDurable),
+    PlantedBug("promise not written", core: .forgetPromise),
+    PlantedBug("promise ignored on accept", core: .ignorePromise),
+    PlantedBug("decided by a minority", core: .decideByMinority),
+    PlantedBug("reads without confirmation", core: .readUnconfirmed),
+    PlantedBug("decided in any ballot", core: .decideAnyBallot),
+    PlantedBug("accepted values dropped", core: .dropAccepted),
+    PlantedBug("reads before the own no-op", core: .readEarly),
+    PlantedBug("accepted slots forgotten behind a snapshot", core: .installForgetsAccepted),
+    PlantedBug("sessions left out of snapshots", shell: .dropSessions),
+    PlantedBug("log truncated before the snapshot is durable", shell: .truncateEarly),
+    PlantedBug("log compacted before the snapshot is durable", shell: .compactEarly),
+    PlantedBug("an older snapshot installed over a newer state", shell: .installOlder),
+    PlantedBug("parts of two snapshots mixed", shell: .mixSnapshots),
+    PlantedBug("promise lost in compaction", shell: .forgetPromiseOnCompaction),
+  ]
+}
+
+/// Planted mistakes of the simulated shell.
+struct ShellMutation: OptionSet, Hashable, Sendable {
+  let rawValue: Int
+
+  static let dropSessions = ShellMutation(rawValue: 1)
+  static let truncateEarly = ShellMutation(rawValue: 2)
+  static let compactEarly = ShellMutation(rawValue: 4)
+  static let installOlder = ShellMutation(rawValue: 8)
+  static let mixSnapshots = ShellMutation(rawValue: 16)
+  static let forgetPromiseOnCompaction = ShellMutation(rawValue: 32)
+}
+
+extension Cluster {
+  func has(_ mistake: ShellMutation) -> Bool {
+    options.bug?.shell.contains(mistake) ?? false
+  }
+}

@@ -1,0 +1,204 @@
+public import CycladesReplication
+
+/// The snapshot of a shard: a stream of records, each part a whole number of them.
+///
+/// ```
+///  head   | 0 | u8 version | u64 log time | u64 keys | u64 digest |
+///  key    | 1 | u8 kind | u64 deadline | u32 key bytes | u32 value bytes | u32 piece bytes |
+///         |   | key | piece |
+///  more   | 2 | u32 piece bytes | piece |                    of the value begun before
+///  end    | 3 |
+/// ```
+///
+/// Little-endian. The head comes first and once; after the end nothing comes. Keys come in no
+/// particular order. A value longer than a piece is continued by the records right behind it, also
+/// in the next part. Keys and digest are checked at the end, so a part that was lost is found out.
+enum SnapshotFormat {
+  static let version: UInt8 = 1
+  static let pieceBytesMax = 1 << 20
+  static let noDeadline = UInt64.max
+
+  enum Record: UInt8 { case head, key, more, end }
+}
+
+extension StoreShard {
+  /// The state as of this call, read out while commands go on.
+  ///
+  /// A command that changes a key which was not read yet keeps its old value for the snapshot first:
+  /// that costs nothing when the value is replaced or removed, and a copy of that one value when it
+  /// is changed in place. Nothing takes time in proportion to the shard.
+  ///
+  /// At most one snapshot is alive at a time; letting go of it ends it.
+  public func snapshot() -> any SnapshotSource { ShardSnapshot(self) }
+
+  /// Takes in the next part of a snapshot of a shard with the same seed. The shard must be new.
+  ///
+  /// - Throws: ``StoreError/Code/damagedSnapshot`` for bytes that no shard wrote; the shard is then
+  ///   of no use.
+  public func restore(_ part: RawSpan) throws(StoreError) {
+    if restoration == nil {
+      guard keyCount == 0 else { throw StoreError(.damagedSnapshot, "the shard is not empty") }
+      restoration = Restoration()
+    }
+    try restoration!.take(part, into: &shard)
+  }
+}
+
+/// Reads the snapshot of a shard out of its table. Ends the table's snapshot when it goes.
+private final class ShardSnapshot: SnapshotSource {
+  private let owner: StoreShard
+  private let head: Table.Sums
+  private var hasBegun = false
+  private var hasEnded = false
+
+  init(_ owner: StoreShard) {
+    self.owner = owner
+    head = owner.shard.table.beginSnapshot()
+  }
+
+  deinit { owner.shard.table.endSnapshot() }
+
+  func next(into part: inout Reply, byteCountTarget: Int) -> Bool {
+    guard !hasEnded else { return false }
+    if !hasBegun {
+      hasBegun = true
+      part.append(SnapshotFormat.Record.head.rawValue)
+      part.append(SnapshotFormat.version)
+      part.append(littleEndian: head.time)
+      part.append(littleEndian: head.count)
+      part.append(littleEndian: head.digest)
+    }
+    let pieceBytes = max(1, min(byteCountTarget, SnapshotFormat.pieceBytesMax))
+    let start = part.byteCount
+    while part.byteCount - start < byteCountTarget {
+      let isMore = owner.shard.table.nextPiece(byteCount: pieceBytes) { piece in
+        if piece.offset == 0 {
+          part.append(SnapshotFormat.Record.key.rawValue)
+          part.append(piece.kind)
+          part.append(littleEndian: piece.deadline)
+          part.append(littleEndian: UInt32(piece.key.byteCount))
+          part.append(littleEndian: piece.valueByteCount)
+          part.append(littleEndian: UInt32(piece.bytes.byteCount))
+          part.append(piece.key)
+        } else {
+          part.append(SnapshotFormat.Record.more.rawValue)
+          part.append(littleEndian: UInt32(piece.bytes.byteCount))
+        }
+        part.append(piece.bytes)
+      }
+      guard isMore else {
+        part.append(SnapshotFormat.Record.end.rawValue)
+        hasEnded = true
+        owner.shard.table.endSnapshot()
+        break
+      }
+    }
+    return true
+  }
+}
+
+/// Builds a shard's state from the parts of a snapshot; trusts no byte of them.
+struct Restoration {
+  private var head: (count: UInt64, digest: UInt64)?
+  /// The value that is being taken in: its key, and how many of its bytes are there of how many.
+  private var open: (key: [UInt8], taken: Int, byteCount: Int)?
+  private var hasEnded = false
+
+  mutating func take(_ part: RawSpan, into shard: inout Shard) throws(StoreError) {
+    var reader = SnapshotReader(part)
+    while !reader.isAtEnd {
+      guard !hasEnded, let record = SnapshotFormat.Record(rawValue: try reader.integer()) else {
+        throw reader.damage("a record of no kind")
+      }
+      guard (record == .head) == (head == nil) else { throw reader.damage("a head out of place") }
+      switch record {
+      case .head:
+        guard try reader.integer() == SnapshotFormat.version else {
+          throw reader.damage("a version that is not known")
+        }
+        shard.table.advance(to: try reader.integer())
+        head = (try reader.integer(), try reader.integer())
+      case .key:
+        try takeKey(&reader, &shard)
+      case .more:
+        try takeMore(&reader, &shard)
+      case .end:
+        guard open == nil, let head, shard.table.count == head.count,
+          shard.table.digest == head.digest
+        else { throw reader.damage("other keys than the head announced") }
+        hasEnded = true
+      }
+    }
+  }
+
+  private mutating func takeKey(
+    _ reader: inout SnapshotReader, _ shard: inout Shard
+  ) throws(StoreError) {
+    guard open == nil else { throw reader.damage("a value cut short") }
+    let kind: UInt8 = try reader.integer()
+    let deadline: UInt64 = try reader.integer()
+    let keyBytes: UInt32 = try reader.integer()
+    let valueBytes: UInt32 = try reader.integer()
+    let pieceBytes: UInt32 = try reader.integer()
+    let key = try reader.bytes(keyBytes)
+    let piece = try reader.bytes(pieceBytes)
+    guard kind == 0, valueBytes <= shard.valueBytesMax, pieceBytes <= valueBytes,
+      pieceBytes > 0 || valueBytes == 0
+    else { throw reader.damage("a key with impossible values") }
+    let before = shard.table.count
+    shard.table.put(
+      key, kind: kind, piece, deadline: deadline == SnapshotFormat.noDeadline ? nil : deadline)
+    guard shard.table.count == before + 1 else { throw reader.damage("a key that comes twice") }
+    if pieceBytes < valueBytes {
+      let copy = (0..<key.byteCount).map { key.byte($0) }
+      open = (copy, Int(pieceBytes), Int(valueBytes))
+    }
+  }
+
+  private mutating func takeMore(
+    _ reader: inout SnapshotReader, _ shard: inout Shard
+  ) throws(StoreError) {
+    let pieceBytes: UInt32 = try reader.integer()
+    let piece = try reader.bytes(pieceBytes)
+    guard let (key, taken, byteCount) = open, !piece.isEmpty,
+      piece.byteCount <= byteCount - taken
+    else { throw reader.damage("a piece of no value") }
+    _ = shard.table.write(key.rawSpan, at: taken, piece)
+    open = taken + piece.byteCount == byteCount ? nil : (key, taken + piece.byteCount, byteCount)
+  }
+}
+
+/// Reads the fields of records, and refuses to read past the end.
+struct SnapshotReader: ~Escapable {
+  private let bytes: RawSpan
+  private var position = 0
+
+  @_lifetime(copy bytes)
+  init(_ bytes: RawSpan) { self.bytes = bytes }
+
+  var isAtEnd: Bool { position == bytes.byteCount }
+
+  func damage(_ what: String) -> StoreError {
+    StoreError(.damagedSnapshot, "a snapshot's part holds \(what), before byte \(position)")
+  }
+
+  @_lifetime(self: copy self)
+  mutating func integer<T: FixedWidthInteger>() throws(StoreError) -> T {
+    guard bytes.byteCount - position >= T.bitWidth / 8 else { throw damage("half a record") }
+    var value: T = 0
+    for index in 0..<T.bitWidth / 8 {
+      value |= T(truncatingIfNeeded: bytes.byte(position + index)) << (8 * index)
+    }
+    position += T.bitWidth / 8
+    return value
+  }
+
+  @_lifetime(self: copy self)
+  @_lifetime(copy self)
+  mutating func bytes(_ count: UInt32) throws(StoreError) -> RawSpan {
+    guard bytes.byteCount - position >= Int(count) else { throw damage("half a record") }
+    let start = position
+    position += Int(count)
+    return bytes.extracting(start..<position)
+  }
+}
