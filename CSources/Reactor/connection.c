@@ -30,7 +30,7 @@ cyc_event *cyc_emit_for(cyc_reactor *r, cyc_event_kind kind, const cyc_connectio
 
 // Accepted sockets inherit these from their listener. TCP_USER_TIMEOUT bounds how long sent bytes
 // may stay unacknowledged, keepalive notices a peer that vanished while idle.
-void cyc_set_socket_options(int fd) {
+void cyc_set_socket_options(const cyc_reactor *r, int fd) {
   int on = 1, idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S, probes = KEEPALIVE_PROBES;
   unsigned unacknowledged = UNACKNOWLEDGED_MS;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -39,6 +39,9 @@ void cyc_set_socket_options(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
   setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof unacknowledged);
+  uint32_t output = r->options.socket_send_buffer, input = r->options.socket_receive_buffer;
+  if (output > 0) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &output, sizeof output);
+  if (input > 0) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &input, sizeof input);
 }
 
 // ------------------------------------------------------------------------------------- slots
@@ -173,15 +176,15 @@ bool cyc_connection_serve(cyc_reactor *r, cyc_connection *c) {
 
 // ----------------------------------------------------------------------------------- connecting
 
-static int open_socket(const cyc_address *address) {
+static int open_socket(const cyc_reactor *r, const cyc_address *address) {
   int fd = socket(cyc_address_family(address), SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
-  cyc_set_socket_options(fd);
+  cyc_set_socket_options(r, fd);
   return fd;
 }
 
 uint64_t cyc_connection_connect(cyc_reactor *r, const cyc_connect_options *o) {
-  int fd = r->shut ? -ESHUTDOWN : open_socket(&o->address);
+  int fd = r->shut ? -ESHUTDOWN : open_socket(r, &o->address);
   cyc_connection *c = cyc_connection_take(r, fd, CYC_CONNECTING, o->frame_max, o->user);
   if (!c) {
     if (fd >= 0) close(fd);

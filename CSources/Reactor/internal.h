@@ -236,7 +236,7 @@ void cyc_connection_release(cyc_connection *c);
 bool cyc_connection_serve(cyc_reactor *r, cyc_connection *c);
 void cyc_connection_on_connect(cyc_reactor *r, cyc_connection *c, int result);
 void cyc_connection_on_cancel(cyc_reactor *r, cyc_connection *c);
-void cyc_set_socket_options(int fd);
+void cyc_set_socket_options(const cyc_reactor *r, int fd);
 
 // listener.c
 bool cyc_listeners_serve(cyc_reactor *r);

@@ -53,14 +53,14 @@ static void remove_name(int fd) {
   if (address.family == CYC_FAMILY_LOCAL && address.path[0]) unlink(address.path);
 }
 
-static int open_socket(const cyc_listen_options *o, cyc_address *bound) {
+static int open_socket(const cyc_reactor *r, const cyc_listen_options *o, cyc_address *bound) {
   remove_stale_name(&o->address);
   int fd = socket(cyc_address_family(&o->address), SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
   int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (o->reuse_port) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  cyc_set_socket_options(fd);
+  cyc_set_socket_options(r, fd);
   struct sockaddr_storage storage;
   socklen_t size = cyc_address_store(&o->address, &storage);
   if (bind(fd, (struct sockaddr *)&storage, size) != 0 || listen(fd, o->backlog) != 0 ||
@@ -76,7 +76,7 @@ static int open_socket(const cyc_listen_options *o, cyc_address *bound) {
 int cyc_listener_open(cyc_reactor *r, const cyc_listen_options *o, uint64_t *id,
                       cyc_address *bound) {
   if (r->shut) return -ESHUTDOWN;
-  int fd = open_socket(o, bound);
+  int fd = open_socket(r, o, bound);
   if (fd < 0) return fd;
   cyc_listener *l = take(r);
   if (!l) {

@@ -186,3 +186,45 @@ func onThread(_ body: @escaping @Sendable () -> Void) {
     }, Unmanaged.passRetained(Start(body)).toOpaque())
   pthread_detach(thread)
 }
+
+/// The descriptors that this process has open.
+func openDescriptors() -> Set<Int32> { Set((0..<1024).filter { fcntl($0, F_GETFD) >= 0 }) }
+
+/// Whether a program that is started inherits a descriptor.
+func isInherited(_ descriptor: Int32) -> Bool { fcntl(descriptor, F_GETFD) & FD_CLOEXEC == 0 }
+
+/// The memory of this process that is in use and in its own pages.
+func residentBytes() -> Int {
+  let descriptor = unsafe open("/proc/self/statm", O_RDONLY)
+  defer { close(descriptor) }
+  var text = [UInt8](repeating: 0, count: 200)
+  let count = unsafe read(descriptor, &text, text.count)
+  let fields = String(decoding: text.prefix(max(0, count)), as: UTF8.self).split(separator: " ")
+  return Int(fields[1])! * 4096
+}
+
+/// Whether a file has this name.
+func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+
+/// A Unix socket's name with nobody behind it, as a killed process leaves it.
+func leaveSocket(at path: String) throws {
+  let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+  defer { close(descriptor) }
+  var name = sockaddr_un()
+  name.sun_family = sa_family_t(AF_UNIX)
+  unsafe withUnsafeMutableBytes(of: &name.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
+  let result = unsafe withUnsafePointer(to: &name) {
+    unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+      unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+    }
+  }
+  if result != 0 { throw BlockingClient.Failure(what: "bind", errno: errno) }
+}
+
+/// Makes bytes the whole content of an open file.
+func fill(_ descriptor: Int32, _ bytes: [UInt8]) throws {
+  let written = unsafe bytes.withUnsafeBytes {
+    unsafe pwrite(descriptor, $0.baseAddress, $0.count, 0)
+  }
+  if written != bytes.count { throw BlockingClient.Failure(what: "write", errno: errno) }
+}

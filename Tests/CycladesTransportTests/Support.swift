@@ -7,6 +7,21 @@ import Testing
 @Suite("transport", .serialized, .timeLimit(.minutes(1)))
 struct TransportTests {}
 
+/// The ways to reach the kernel that there are on this machine.
+let backends: [ReactorConfiguration.IO] = {
+  let hasRing = (try? Reactor(.on(.uring), logger: Logger(label: "test"))) != nil
+  return hasRing ? [.uring, .epoll] : [.epoll]
+}()
+
+extension ReactorConfiguration {
+  /// The defaults, with one way to reach the kernel.
+  static func on(_ io: IO) -> ReactorConfiguration {
+    var configuration = ReactorConfiguration()
+    configuration.io = io
+    return configuration
+  }
+}
+
 /// Runs a reactor thread around `body`, stops it, and demands that nothing is left behind.
 func withReactor<T: Sendable>(
   _ configuration: ReactorConfiguration = ReactorConfiguration(),

@@ -64,6 +64,8 @@ typedef struct cyc_reactor_options {
   uint64_t send_low;            ///< ... when it has fallen to this
   uint64_t send_cap;            ///< a queue above this closes the connection
   uint64_t flush_ns;            ///< how long a flushing close may take
+  uint32_t socket_send_buffer;  ///< SO_SNDBUF of every connection; 0 leaves it to the system
+  uint32_t socket_receive_buffer;
 } cyc_reactor_options;
 
 typedef struct cyc_reactor_statistics {
@@ -268,6 +270,10 @@ cyc_sealed_fault cyc_sealed_check(const uint8_t *frame, size_t size, uint16_t *k
 
 /// Queues a slice and takes over its reference, also when the connection is gone.
 void cyc_send_slice(cyc_reactor *reactor, uint64_t id, cyc_slice slice);
+
+/// Between stream_begin and stream_end: queues a slice of the offered bytes, without a copy, on any
+/// connection.
+void cyc_send_shared(cyc_reactor *reactor, uint64_t id, uint32_t offset, uint32_t length);
 
 /// Queues a copy, made in the connection's tail block.
 void cyc_send_copy(cyc_reactor *reactor, uint64_t id, const void *bytes, size_t length);

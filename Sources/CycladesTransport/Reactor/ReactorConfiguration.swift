@@ -32,6 +32,11 @@ public struct ReactorConfiguration: Sendable {
   /// How long a flushing close may take before it becomes an abort. Default 5 s.
   public var flushTimeout = Duration.seconds(5)
 
+  /// The system's send buffer of every connection; `nil`, the default, lets the system tune it.
+  public var socketSendBufferBytes: Int?
+  /// The system's receive buffer of every connection; `nil`, the default, lets the system tune it.
+  public var socketReceiveBufferBytes: Int?
+
   /// Makes a configuration with the defaults.
   public init() {}
 
@@ -58,6 +63,9 @@ public struct ReactorConfiguration: Sendable {
       (64...256 << 10).contains(receiveBlockSize), "receiveBlockSize must be in 64...262144")
     try check((1...1 << 20).contains(connectionsMax), "connectionsMax must be in 1...1048576")
     try check((1...1 << 30).contains(inputLimit), "inputLimit must be in 1...1 GiB")
+    for bytes in [socketSendBufferBytes, socketReceiveBufferBytes].compactMap({ $0 }) {
+      try check((1...1 << 30).contains(bytes), "a socket's buffers must be in 1...1 GiB")
+    }
     try check(
       sendLowWatermark >= 0 && sendLowWatermark <= sendHighWatermark
         && sendHighWatermark <= sendCap,

@@ -17,7 +17,9 @@ internal import CCycladesReactor
       send_high: UInt64(configuration.sendHighWatermark),
       send_low: UInt64(configuration.sendLowWatermark),
       send_cap: UInt64(configuration.sendCap),
-      flush_ns: configuration.flushTimeout.nanosecondsClamped)
+      flush_ns: configuration.flushTimeout.nanosecondsClamped,
+      socket_send_buffer: UInt32(configuration.socketSendBufferBytes ?? 0),
+      socket_receive_buffer: UInt32(configuration.socketReceiveBufferBytes ?? 0))
     var error: Int32 = 0
     guard let raw = unsafe cyc_reactor_create(&options, pool.raw, &error) else {
       throw Self.refusal(error)
@@ -140,6 +142,12 @@ internal import CCycladesReactor
   /// Takes over the reference.
   func send(_ connection: ConnectionID, _ reference: SliceReference) {
     unsafe cyc_send_slice(raw, connection.rawValue, reference.raw)
+  }
+
+  func send(_ connection: ConnectionID, sharing range: Range<Int>) {
+    precondition(range.lowerBound >= 0, "range out of bounds")
+    unsafe cyc_send_shared(
+      raw, connection.rawValue, UInt32(range.lowerBound), UInt32(range.count))
   }
 
   func send(_ connection: ConnectionID, copying bytes: RawSpan) {
