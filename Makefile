@@ -61,8 +61,9 @@ format: ## Format all Swift files in place.
 	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
 
 .PHONY: examples
-examples: setup ## Build every example.
+examples: setup ## Build every example, and talk to those that serve a port.
 	swift build --package-path Examples --scratch-path .build/examples
+	python3 Tests/Examples/network_examples.py .build/examples/debug
 
 .PHONY: vectors
 vectors: tools ## Check the golden vectors of placement against PyPI's xxhash and uhashring.

@@ -14,7 +14,7 @@
 ///
 /// Everything queued in one turn of the reactor leaves in one system call. When more than the
 /// reactor's high watermark is queued, `write` waits until the peer has taken enough; when the owner
-/// does not read, reading stops after 64 KiB, and the peer has to wait.
+/// does not read, reading stops after a few blocks, and the peer has to wait.
 ///
 /// What it does not do: TLS, datagrams, and reading by two tasks at a time (`next` is mutating, so the
 /// compiler refuses it). Others write through `writer`.
@@ -137,6 +137,13 @@ public struct Connection: ~Copyable, Sendable {
     _ text: String, within limit: Duration? = nil
   ) async throws(TransportError) {
     try await writer.write(text, within: limit)
+  }
+
+  /// Ends this side's direction once everything queued is sent, and goes on reading: the peer sees the
+  /// end of its input. Writing throws from here on.
+  public func finishWriting() {
+    let channel = channel
+    _ = channel.executor.perform { channel.finishWriting($0) }
   }
 
   // MARK: Closing

@@ -78,7 +78,7 @@ public struct ConnectionIO {
   public func send(_ bytes: Bytes) { reactor.send(connection, bytes) }
 
   /// Queues a part of the input being shown, by reference; only inside `received`.
-  public func send(received range: Range<Int>) { reactor.send(connection, received: range) }
+  public func send(sharing range: Range<Int>) { reactor.send(connection, sharing: range) }
 
   /// Queues a copy of bytes.
   public func send(copying bytes: RawSpan) { reactor.send(connection, copying: bytes) }
@@ -102,6 +102,9 @@ public struct ConnectionIO {
 
   /// Undoes `pauseReading`; unconsumed input is shown again in the next turn.
   public func resumeReading() { reactor.resumeReading(connection) }
+
+  /// Ends this side's direction once the queue is out, and goes on receiving.
+  public func finishSending() { reactor.finishSending(connection) }
 
   /// Closes the connection, after the send queue is out or at once.
   public func close(flush: Bool, reason: CloseReason = .local) {

@@ -255,6 +255,15 @@ public final class Reactor {
   /// Queues bytes by reference; they leave at the end of the turn.
   public func send(_ connection: ConnectionID, _ bytes: Bytes) { core.send(connection, bytes) }
 
+  /// Queues a part of the input that `received` is being shown, without a copy and without an object
+  /// for it. Only inside `received`; the range counts from the start of its span.
+  ///
+  /// The part keeps its whole block, at most `receiveBlockSize`, until it is sent.
+  public func send(_ connection: ConnectionID, sharing range: Range<Int>) {
+    if let shownFrame { return core.send(connection, shownFrame.share(range)) }
+    core.send(connection, sharing: range)
+  }
+
   /// Queues a copy of bytes, made next to what else was copied for this connection.
   public func send(_ connection: ConnectionID, copying bytes: RawSpan) {
     core.send(connection, copying: bytes)
@@ -316,12 +325,6 @@ public final class Reactor {
 
   func shareReference(_ range: Range<Int>) -> SliceReference {
     shownFrame?.share(range) ?? core.shareInput(range)
-  }
-
-  /// Queues a part of the input that `received` is being shown, by reference and without an object
-  /// for it. Only inside `received`; the range counts from the start of its span.
-  public func send(_ connection: ConnectionID, received range: Range<Int>) {
-    core.send(connection, shareReference(range))
   }
 
   // MARK: Files
