@@ -149,7 +149,7 @@ let package = Package(
     tests("CycladesReplication", ["CycladesTransport", "CycladesPaxos"]),
     tests("CycladesStore"),
     tests("CycladesServer", ["CycladesStore", "CycladesTransport"]),
-    tests("CycladesMapReduce"),
+    tests("CycladesMapReduce", ["CycladesReplication", "CycladesTransport", "CycladesPaxos"]),
     tests("CycladesCommand", [arguments]),
   ],
   cLanguageStandard: .gnu17
