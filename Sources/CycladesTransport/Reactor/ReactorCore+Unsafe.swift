@@ -149,8 +149,8 @@ internal import CCycladesReactor
 
   func send(_ connection: ConnectionID, sharing range: Range<Int>) {
     precondition(range.lowerBound >= 0, "range out of bounds")
-    unsafe cyc_send_shared(
-      raw, connection.rawValue, UInt32(range.lowerBound), UInt32(range.count))
+    let part = unsafe cyc_stream_share(raw, UInt32(range.lowerBound), UInt32(range.count))
+    unsafe cyc_send_slice(raw, connection.rawValue, part)
   }
 
   func send(_ connection: ConnectionID, copying bytes: RawSpan) {
