@@ -21,6 +21,7 @@ JOBS ?= $(shell nproc)
 KILLS ?= 20
 IO ?= auto
 FUZZ_SECONDS ?= 600
+COMMANDS ?= 200000
 
 .PHONY: help
 help: ## List the targets.
@@ -85,6 +86,15 @@ clients: tools build ## Drive a cluster with redis-cli, redis-benchmark and redi
 .PHONY: soak
 soak: build ## Kill a node KILLS times under load and look for lost writes.
 	timeout 7200 .build/release/cyclades soak --kills $(KILLS) $(ARGS)
+
+.PHONY: differential
+differential: setup ## Compare COMMANDS random commands with redis-server 7.0, reply by reply.
+	CYCLADES_DIFFERENTIAL=$(COMMANDS) timeout 1800 \
+	  swift test --no-parallel --filter CycladesStoreTests.DifferentialTests
+
+.PHONY: fuzz-store
+fuzz-store: setup ## Fuzz request parser and table, with sanitizers, FUZZ_SECONDS each.
+	Tests/Fuzz/run.sh $(FUZZ_SECONDS)
 
 .PHONY: bench-ring
 bench-ring: setup ## Measure the ring against other searches, all in one run.

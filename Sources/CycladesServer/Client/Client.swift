@@ -117,7 +117,7 @@ final class Client {
     }
     switch command.scope {
     case .server: node.commands.run(command, arguments, for: self)
-    case .shard, .keys, .everyShard: guard route(command, arguments) else { return false }
+    case .shard, .keys, .everyShard, .scan: guard route(command, arguments) else { return false }
     }
     lastCommand = command
     node.statistics.commands += 1
