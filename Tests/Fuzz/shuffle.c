@@ -1,7 +1,7 @@
 // Feeds arbitrary bytes to what reads bytes of others: fields, CSV, words, frames, blocks, merges.
 //
-// The first byte chooses; the rest is copied to memory of exactly its size, so that a read behind it
-// is found, but for the 16 bytes that keys and blocks are promised. What the scanners return is
+// The first byte chooses; the rest is copied to memory of exactly its size, so that a read behind
+// it is found, but for the 16 bytes that keys and blocks are promised. What the scanners return is
 // compared with loops that look at one byte at a time.
 #include <assert.h>
 #include <stdlib.h>
