@@ -75,6 +75,10 @@ vectors: tools ## Check the golden vectors of placement against PyPI's xxhash an
 fuzz-ring: setup ## Fuzz the decoder of ring snapshots for FUZZ_SECONDS.
 	Tests/Fuzz/ring.sh $(FUZZ_SECONDS)
 
+.PHONY: fuzz-shuffle
+fuzz-shuffle: setup ## Fuzz what MapReduce reads from files and other workers for FUZZ_SECONDS.
+	Tests/Fuzz/shuffle.sh $(FUZZ_SECONDS)
+
 .PHONY: simulate
 simulate: build ## Run SEEDS simulated clusters with faults.
 	.build/release/cyclades simulate --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)

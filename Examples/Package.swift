@@ -29,5 +29,8 @@ let package = Package(
     example("Echo", "CycladesTransport"),
     example("EchoHandler", "CycladesTransport"),
     example("Chat", "CycladesTransport", lifecycle: true),
+    example("KMeans", "CycladesMapReduce"),
+    example("PageRank", "CycladesMapReduce"),
+    example("Join", "CycladesMapReduce"),
   ]
 )

@@ -4,8 +4,8 @@
 //   stations generate N FILE     N rows of 413 stations, the same for every N and machine
 //   stations records N FILE      N lines of 100 bytes with random keys, like those of gensort
 //
-// What a good C programmer writes in an afternoon: the file mapped, a piece per thread, a small table
-// with open addressing, memchr for the separator, no tricks that need the data's own shape.
+// What a good C programmer writes in an afternoon: the file mapped, a piece per thread, a small
+// table with open addressing, memchr for the separator, no tricks that need the data's own shape.
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>

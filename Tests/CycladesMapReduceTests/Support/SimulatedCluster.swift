@@ -211,8 +211,7 @@ struct SimulatedCluster {
       begin(index, Attempt(task: .map(map), number: attempt))
     case .runReduce(_, let partition, let attempt, let sources):
       // The upper bits of an attempt say whose it is.
-      if let elected = record.parts[partition], elected.attempt >> 16 < attempt >> 16
-      {
+      if let elected = record.parts[partition], elected.attempt >> 16 < attempt >> 16 {
         violation = "part \(partition) was elected and is done again"
       }
       begin(index, Attempt(task: .reduce(partition), number: attempt))
