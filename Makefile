@@ -19,7 +19,7 @@ REQUESTS ?= 100000
 SEEDS ?= 200
 JOBS ?= $(shell nproc)
 KILLS ?= 20
-IO ?= auto
+IO ?= $(CYCLADES_IO)
 FUZZ_SECONDS ?= 600
 COMMANDS ?= 200000
 

@@ -260,8 +260,7 @@ public final class Reactor {
   ///
   /// The part keeps its whole block, at most `receiveBlockSize`, until it is sent.
   public func send(_ connection: ConnectionID, sharing range: Range<Int>) {
-    if let shownFrame { return core.send(connection, shownFrame.share(range)) }
-    core.send(connection, sharing: range)
+    core.send(connection, shareReference(range))
   }
 
   /// Queues a copy of bytes, made next to what else was copied for this connection.
