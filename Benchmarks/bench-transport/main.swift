@@ -43,7 +43,8 @@ guard let options = Options(Array(CommandLine.arguments.dropFirst())) else {
   note("usage: bench-transport [--json] [--rounds N] [--seconds S] [--only ROW] [--perf FILE]")
   exit(64)
 }
-let rows = Row.all.filter { row in options.only.map { row.name.contains($0) } ?? true }
+var rows = Row.all.filter { row in options.only.map { row.name == $0 } ?? true }
+if rows.isEmpty { rows = Row.all.filter { $0.name.contains(options.only ?? "") } }
 guard !rows.isEmpty else {
   note("error: no row is called that; rows: \(Row.all.map(\.name).joined(separator: "; "))")
   exit(64)
