@@ -9,6 +9,8 @@ export CYCLADES_STRICT := 1
 
 SWIFT_SOURCES := Package.swift Sources Tests Examples Benchmarks
 TOOLS := .build/tools
+# What users of the library choose for themselves: MapReduce with gzip and zstd.
+TRAITS := --traits Compression
 # The Python that has redis-py and xxhash.
 export CYCLADES_PYTHON := $(abspath $(TOOLS)/python/bin/python3)
 
@@ -35,7 +37,7 @@ tools: ## Install what only tests use: redis-cli, redis-benchmark, redis-py, xxh
 
 .PHONY: build
 build: setup ## Build the libraries and the `cyclades` command, optimised.
-	swift build -c release --product cyclades
+	swift build -c release --product cyclades $(TRAITS)
 
 .PHONY: demo
 demo: build ## Run three nodes, kill one, count words: the whole idea in a minute.
@@ -43,9 +45,9 @@ demo: build ## Run three nodes, kill one, count words: the whole idea in a minut
 
 .PHONY: test
 test: setup ## Build and run all tests, or those of ARGS="--filter NAME"; IO=epoll: without io_uring.
-	timeout 1200 swift build --build-tests
+	timeout 1200 swift build --build-tests $(TRAITS)
 	@# One at a time: tests with real clocks and processes must not starve each other of two cores.
-	CYCLADES_IO=$(IO) timeout 900 swift test --skip-build --no-parallel $(ARGS)
+	CYCLADES_IO=$(IO) timeout 900 swift test --skip-build --no-parallel $(TRAITS) $(ARGS)
 
 .PHONY: lint
 lint: ## Check the format of Swift and C.
@@ -94,6 +96,14 @@ bench-transport: setup ## Measure the transport beside raw C and SwiftNIO, all i
 	swift build -c release --package-path Benchmarks --scratch-path .build/benchmarks \
 	  --product bench-transport
 	.build/benchmarks/release/bench-transport $(ARGS)
+
+.PHONY: bench-mapreduce
+bench-mapreduce: setup ## Measure MapReduce beside DuckDB, Polars, GNU sort and C; ARGS="--only sort --json".
+	@.ci/setup bench_mapreduce "$(TOOLS)/bench"
+	swift build -c release --package-path Benchmarks --scratch-path .build/benchmarks \
+	  --product mapreduce-jobs
+	Benchmarks/bench-mapreduce/run.py --tools "$(TOOLS)" \
+	  --jobs .build/benchmarks/release/mapreduce-jobs $(ARGS)
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed into the clone.

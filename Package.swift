@@ -56,6 +56,9 @@ let package = Package(
   ],
   traits: [
     .trait(
+      name: "Compression",
+      description: "MapReduce reads and writes gzip and zstd; needs zlib1g-dev and libzstd-dev."),
+    .trait(
       name: "ServiceLifecycle",
       description: "Reactors and servers as services of swift-service-lifecycle."),
     .trait(name: "Metrics", description: "Exports what reactors count to swift-metrics."),
@@ -74,6 +77,11 @@ let package = Package(
     .systemLibrary(
       name: "CLiburing", path: "CSources/CLiburing", pkgConfig: "liburing",
       providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(
+      name: "CZlib", path: "CSources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(
+      name: "CZstd", path: "CSources/CZstd", pkgConfig: "libzstd",
+      providers: [.apt(["libzstd-dev"])]),
 
     // The C core: bytes, no decisions.
     core("Buffer"),
@@ -114,7 +122,11 @@ let package = Package(
       ]),
     library(
       "CycladesMapReduce",
-      ["CycladesReplication", "CycladesTransport", "CycladesRing", "CCycladesShuffle", logging]),
+      [
+        "CycladesReplication", "CycladesTransport", "CycladesRing", "CCycladesShuffle", logging,
+        .target(name: "CZlib", condition: .when(traits: ["Compression"])),
+        .target(name: "CZstd", condition: .when(traits: ["Compression"])),
+      ]),
     library("CycladesSimulator", ["CycladesPaxos"]),
     library(
       "Cyclades",
@@ -137,7 +149,7 @@ let package = Package(
     tests("CycladesReplication", ["CycladesTransport", "CycladesPaxos"]),
     tests("CycladesStore"),
     tests("CycladesServer", ["CycladesStore", "CycladesTransport"]),
-    tests("CycladesMapReduce"),
+    tests("CycladesMapReduce", ["CycladesReplication", "CycladesTransport", "CycladesPaxos"]),
     tests("CycladesCommand", [arguments]),
   ],
   cLanguageStandard: .gnu17

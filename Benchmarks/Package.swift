@@ -15,7 +15,7 @@ let package = Package(
   targets: [
     // What Cyclades is measured against, written as others write it.
     .target(name: "CRivals", path: "CRivals"),
-    // Rounds, medians and tables, shared by all benchmarks.
+    // Rounds, least times and tables, shared by all benchmarks.
     .target(name: "Measure", path: "Measure", swiftSettings: settings),
     .executableTarget(
       name: "bench-ring",
@@ -32,6 +32,13 @@ let package = Package(
       path: "bench-transport", swiftSettings: settings),
     .executableTarget(
       name: "transport-load", path: "transport-load", linkerSettings: [.linkedLibrary("xxhash")]),
+    .executableTarget(
+      name: "mapreduce-jobs",
+      dependencies: [
+        .product(name: "CycladesMapReduce", package: "cyclades"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "mapreduce-jobs", swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
     .executableTarget(
       name: "transport-raw", path: "transport-raw", linkerSettings: [.linkedLibrary("uring")]),
     .target(name: "CountAllocations", path: "CountAllocations"),

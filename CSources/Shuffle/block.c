@@ -65,6 +65,31 @@ int cyc_shuffle_block_read(
   return (int)count;
 }
 
+size_t cyc_shuffle_record_size(const cyc_shuffle_record *record, uint32_t value_bytes) {
+  size_t lengths = varint_size(record->key_length);
+  if (value_bytes == 0) lengths += varint_size(record->value_length);
+  return lengths + record->key_length + record->value_length;
+}
+
+uint32_t cyc_shuffle_records_write(
+  const cyc_shuffle_record *records, uint32_t count, uint32_t value_bytes, uint8_t *out,
+  size_t capacity, size_t *used) {
+  uint8_t *at = out;
+  uint32_t next = 0;
+  for (; next < count; next++) {
+    const cyc_shuffle_record *record = &records[next];
+    size_t left = capacity - (size_t)(at - out);
+    if (cyc_shuffle_record_size(record, value_bytes) > left) break;
+    at = varint_write(at, record->key_length);
+    if (value_bytes == 0) at = varint_write(at, record->value_length);
+    memcpy(at, record->key, record->key_length);
+    memcpy(at + record->key_length, record->value, record->value_length);
+    at += record->key_length + record->value_length;
+  }
+  *used = (size_t)(at - out);
+  return next;
+}
+
 uint64_t cyc_shuffle_hash(const uint8_t *bytes, size_t length) {
   return XXH3_64bits(bytes, length);
 }

@@ -10,9 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "order.h"
 
 struct cyc_shuffle_log {
@@ -60,8 +57,8 @@ size_t cyc_shuffle_log_bytes(const cyc_shuffle_log *log) {
 }
 
 int cyc_shuffle_log_append(
-  cyc_shuffle_log *log, uint32_t partitions, const uint8_t *const *keys, const uint32_t *lengths,
-  uint32_t count, const uint8_t *values, const uint32_t *value_lengths) {
+  cyc_shuffle_log *log, const cyc_shuffle_partitioner *how, const uint8_t *const *keys,
+  const uint32_t *lengths, uint32_t count, const uint8_t *values, const uint32_t *value_lengths) {
   assert(count <= CYC_SHUFFLE_BATCH);
   size_t need = log->used;
   for (uint32_t i = 0; i < count; i++) {
@@ -74,10 +71,9 @@ int cyc_shuffle_log_append(
   cyc_shuffle_ref *refs = (cyc_shuffle_ref *)log->refs.bytes + log->count;
   uint8_t *at = log->records.bytes + log->used;
   for (uint32_t i = 0; i < count; i++) {
-    uint32_t tag = (uint32_t)(XXH3_64bits(keys[i], lengths[i]) >> 32);
     uint32_t value_length = log->value_bytes ? log->value_bytes : value_lengths[i];
     refs[i].prefix = key_prefix(keys[i], lengths[i]);
-    refs[i].where = (uint64_t)partition_of(tag, partitions) << PLACE_BITS
+    refs[i].where = (uint64_t)cyc_shuffle_partition(how, keys[i], lengths[i]) << PLACE_BITS
       | (uint64_t)(at - log->records.bytes);
     at = varint_write(at, lengths[i]);
     if (log->value_bytes == 0) at = varint_write(at, value_length);

@@ -17,10 +17,6 @@ static inline uint64_t key_prefix(const uint8_t *key, uint32_t length) {
   return prefix;
 }
 
-static inline uint32_t partition_of(uint32_t tag, uint32_t partitions) {
-  return (uint32_t)((uint64_t)tag * partitions >> 32);
-}
-
 // Unsigned LEB128, at most five bytes for 32 bits.
 static inline size_t varint_size(uint32_t value) {
   if (value < 1u << 7) return 1;

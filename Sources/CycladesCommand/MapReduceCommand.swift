@@ -51,6 +51,31 @@ extension MapReduceCommand {
     @Option(help: ArgumentHelp("Records that may fail before the job does.", valueName: "count"))
     var badRecords = 0
 
+    @Option(help: ArgumentHelp("Memory for data of each process.", valueName: "MiB"))
+    var memory = 2048
+
+    @Option(help: "Threads when there are no workers; 0 takes what the machine has.")
+    var threads = 0
+
+    @Option(
+      help: ArgumentHelp("Records of output: text, jsonl or pairs.", valueName: "format"),
+      transform: { try named($0) })
+    var format = OutputFormat.text
+
+    @Option(
+      help: ArgumentHelp("Parts are compressed: none, gzip or zstd.", valueName: "how"),
+      transform: { try named($0) })
+    var compress = OutputCompression.none
+
+    @Flag(help: "Replace the output of an earlier job.")
+    var overwrite = false
+
+    @Flag(help: "Leave it to the system when parts reach the disk.")
+    var noSync = false
+
+    @Option(help: ArgumentHelp("Write a trace for Perfetto.", valueName: "file"))
+    var trace: String?
+
     @Flag(help: "Print the summary as JSON, and no progress.")
     var json = false
 
@@ -61,6 +86,13 @@ extension MapReduceCommand {
       configuration.partitions = partitions
       configuration.splitBytes = split.multipliedReportingOverflow(by: 1 << 20).partialValue
       configuration.badRecordLimit = badRecords
+      configuration.memoryBytes = memory.multipliedReportingOverflow(by: 1 << 20).partialValue
+      configuration.threads = threads
+      configuration.format = format
+      configuration.compression = compress
+      configuration.overwrites = overwrite
+      configuration.syncs = !noSync
+      configuration.trace = trace
 
       let cancellation = JobCancellation()
       onInterruption { _ in cancellation.cancel() }
@@ -90,6 +122,17 @@ extension MapReduceCommand {
   }
 }
 
+/// The case of a name; throws with the names that there are.
+private func named<Choice: RawRepresentable & CaseIterable>(
+  _ name: String
+) throws -> Choice where Choice.RawValue == String {
+  guard let choice = Choice(rawValue: name) else {
+    let names = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+    throw ValidationError("there is no '\(name)'; there are: \(names)")
+  }
+  return choice
+}
+
 /// What a person sees of a job.
 private final class MapReduceView {
   private let terminal = Terminal(descriptor: STDERR_FILENO)
@@ -102,13 +145,13 @@ private final class MapReduceView {
   }
 
   func show(_ progress: JobProgress) {
-    let done = progress.mapsDone + progress.reducesDone
-    let fraction = Double(done) / Double(max(1, progress.maps + progress.reduces))
+    let rate = decimal(progress.bytesPerSecond / 1e6, places: 0)
+    let left = progress.remaining.map { ", \(decimal($0 / .seconds(1), places: 0)) s left" } ?? ""
     let lost = progress.workersLost == 0 ? "" : ", \(progress.workersLost) lost"
     terminal.progress(
-      fraction,
+      progress.fraction,
       "map \(progress.mapsDone)/\(progress.maps), reduce \(progress.reducesDone)/"
-        + "\(progress.reduces), \(progress.workers) workers\(lost)")
+        + "\(progress.reduces), \(progress.workers) workers\(lost), \(rate) MB/s\(left)")
   }
 
   func finish(_ summary: JobSummary) {
@@ -130,6 +173,12 @@ private final class MapReduceView {
     if summary.workersLost > 0 {
       terminal.line("  \(summary.workersLost) workers were lost; their tasks were done again")
     }
+    if summary.spilledBytes > 0 {
+      terminal.line("  spilled \(summary.spilledBytes.grouped) bytes")
+    }
+    for (name, count) in summary.counters.sorted(by: { $0.key < $1.key }) {
+      terminal.line("  counter \(name): \(count.grouped)")
+    }
     terminal.line("  output  \(output)")
   }
 }
@@ -144,11 +193,16 @@ extension JobSummary {
       ("badRecords", badRecords), ("pairs", pairs), ("shuffledRecords", shuffledRecords),
       ("shuffledBytes", shuffledBytes), ("outputRecords", outputRecords),
       ("outputBytes", outputBytes),
+      ("spilledBytes", spilledBytes),
     ]
     let members =
       ["\"job\":\(quoted(job))", "\"output\":\(quoted(output))"]
       + figures.map { "\"\($0)\":\($1)" }
-      + ["\"seconds\":\(decimal(duration / .seconds(1), places: 6))"]
+      + [
+        "\"counters\":{"
+          + counters.sorted { $0.key < $1.key }.map { "\(quoted($0.key)):\($0.value)" }
+          .joined(separator: ",") + "}"
+      ] + ["\"seconds\":\(decimal(duration / .seconds(1), places: 6))"]
     return "{" + members.joined(separator: ",") + "}"
   }
 

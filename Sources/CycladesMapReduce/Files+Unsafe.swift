@@ -61,6 +61,31 @@ enum Files {
     guard fsync(file) == 0 else { throw failed(.output, "sync", folder) }
   }
 
+  /// All bytes of a file.
+  static func contents(_ path: String) throws -> [UInt8] {
+    let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { throw failed(.input, "read", path) }
+    defer { close(file) }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = unsafe read(file, &buffer, buffer.count)
+      if count < 0 && errno == EINTR { continue }
+      guard count >= 0 else { throw failed(.input, "read", path) }
+      if count == 0 { return bytes }
+      bytes += buffer[..<count]
+    }
+  }
+
+  /// Removes the output folder of a job.
+  static func removeOutput(_ folder: String) {
+    guard let output = try? OutputFolder(claiming: folder, job: "removal", overwrites: true) else {
+      return
+    }
+    output.discard()
+    unsafe rmdir(folder)
+  }
+
   static func failed(
     _ code: MapReduceError.Code, _ what: String, _ path: String
   ) -> MapReduceError {

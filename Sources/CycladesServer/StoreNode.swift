@@ -14,6 +14,8 @@ final class StoreNode {
   let shards: ShardMap
   let host: any ShardHost
   let directory: NodeDirectory
+  /// `nil` where a test put another host in place.
+  let rebalancer: Rebalancer?
   let commands = ServerCommands()
   let parser: RequestParser
   let windowLimits: ReplyWindow.Limits
@@ -59,6 +61,9 @@ final class StoreNode {
       plainPort: listeners[1].address.port)
     host = try makeHost(announcement, shards)
     directory = NodeDirectory(own: configuration.node, announcement, host)
+    rebalancer = (host as? any RebalancerHost).map {
+      Rebalancer(configuration, $0, reactor: reactor, logger: logger)
+    }
     for endpoint in endpoints { endpoint.node = self }
     outcomes.node = self
     host.delegate = outcomes
@@ -90,6 +95,7 @@ final class StoreNode {
   /// Begins to serve.
   func start() throws {
     try host.start()
+    rebalancer?.start()
     logger.info(
       "serving",
       metadata: [
@@ -150,6 +156,7 @@ final class StoreNode {
   private func finishDrainIfPossible() {
     guard let done = whenDrained, clients.count == 0 else { return }
     whenDrained = {}
+    rebalancer?.stop()
     host.stop()
     release()
     done()

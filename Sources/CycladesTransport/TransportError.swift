@@ -13,7 +13,8 @@ public struct TransportError: Error, Sendable, CustomStringConvertible {
 
     /// The buffer pool met its budget, or one block was asked to be larger than 1 GiB.
     public static let outOfBuffers = Code(.outOfBuffers)
-    /// The kernel refused to set up a ring; the message names the likely cause.
+    /// The kernel refused to set up a ring, or what else a reactor stands on; the message names the
+    /// likely cause.
     public static let ringUnavailable = Code(.ringUnavailable)
     /// The ring failed while running.
     public static let ringFailed = Code(.ringFailed)

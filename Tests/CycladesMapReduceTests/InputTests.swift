@@ -78,7 +78,7 @@ struct InputTests {
     #expect(
       try InputFiles.find([folder.file("in/b/*")]).map(\.path)
         == [folder.file("in/b/a"), folder.file("in/b/c/x")])
-    let plan = InputPlan(files, splitBytes: 4)
+    let plan = InputPlan(files, format: .line, splitBytes: 4)
     #expect(plan.splits.map(\.byteCount) == [4, 2])
     #expect(plan.splits[0].segments.map(\.byteCount) == [3, 1])
     #expect(plan.fileCount == 4 && plan.byteCount == 6)

@@ -65,8 +65,8 @@ struct Distinct: CombiningJob {
 }
 
 /// For each word the lines it is in, in order of input.
-struct InvertedIndex: ReducingJob {
-  static let name = "index"
+struct LineIndex: ReducingJob {
+  static let name = "lines"
   init(arguments: [String]) {}
   func map(_ line: RawSpan, into output: inout Emitter<ByteString, String>) {
     var words: [[UInt8]] = []
@@ -189,8 +189,8 @@ struct JobTests {
       return "\(number) " + words.joined(separator: " ")
     }
     var jobs = JobRegistry()
-    jobs.register(InvertedIndex.self)
-    let result = try run(jobs, "index", lines)
+    jobs.register(LineIndex.self)
+    let result = try run(jobs, "lines", lines)
     #expect(
       result.lines
         == expected.map { "\($0)\t\($1.prefix(50).joined(separator: ","))" }.sorted {

@@ -5,10 +5,13 @@ import Testing
 
 @Suite("Output folder", .timeLimit(.minutes(5)))
 struct OutputTests {
-  private func run(_ folder: TemporaryFolder, _ text: String) throws -> JobSummary {
+  private func run(
+    _ folder: TemporaryFolder, _ text: String, overwrites: Bool = false
+  ) throws -> JobSummary {
     let input = try folder.write("text", text)
-    let configuration = JobConfiguration(
+    var configuration = JobConfiguration(
       job: "wordcount", inputs: [input], output: folder.file("out"))
+    configuration.overwrites = overwrites
     return try MapReduce.run(configuration, jobs: .builtin, logger: quiet)
   }
 
@@ -30,11 +33,16 @@ struct OutputTests {
     #expect(lines.contains { $0.hasSuffix("\t0\t0\txxh3:2d06800538d394c2") })
   }
 
-  @Test("a folder of an earlier job is used again")
+  @Test("the output of an earlier job is replaced only when that is asked for")
   func reuse() throws {
     let folder = try TemporaryFolder()
     _ = try run(folder, "one two three")
-    _ = try run(folder, "four")
+    #expect {
+      try run(folder, "four")
+    } throws: { "\($0)".contains("holds the output of a job") }
+    #expect(
+      try outputLines(folder.file("out")) == Array("one\t1\nthree\t1\ntwo\t1\n".utf8))
+    _ = try run(folder, "four", overwrites: true)
     #expect(try outputLines(folder.file("out")) == Array("four\t1\n".utf8))
   }
 
@@ -55,12 +63,12 @@ struct OutputTests {
   @Test("two jobs cannot write into one folder")
   func concurrent() throws {
     let folder = try TemporaryFolder()
-    let first = try OutputFolder(claiming: folder.file("out"), job: "first")
+    let first = try OutputFolder(claiming: folder.file("out"), job: "first", overwrites: false)
     #expect {
-      try OutputFolder(claiming: folder.file("out"), job: "second")
+      try OutputFolder(claiming: folder.file("out"), job: "second", overwrites: false)
     } throws: { "\($0)".contains("another job is writing") }
     first.discard()
-    _ = try OutputFolder(claiming: folder.file("out"), job: "second")
+    _ = try OutputFolder(claiming: folder.file("out"), job: "second", overwrites: false)
   }
 
   @Test("a job that fails leaves nothing behind")

@@ -89,7 +89,9 @@ struct AggregationTableTests {
   private func entries(_ table: OpaquePointer, sorted: Bool) -> [([UInt8], UInt64)] {
     var count: UInt64 = 0
     var bytes: UInt64 = 0
-    #expect(unsafe cyc_shuffle_table_arrange(table, 1, sorted ? 1 : 0, &count, &bytes) == 0)
+    var how = unsafe cyc_shuffle_partitioner()
+    unsafe how.partitions = 1
+    #expect(unsafe cyc_shuffle_table_arrange(table, &how, sorted ? 1 : 0, &count, &bytes) == 0)
     var records = unsafe records(50)
     var found: [([UInt8], UInt64)] = []
     while true {
@@ -133,6 +135,8 @@ struct SortTests {
     for count in [0, 1, 2, 50, 129, 5000] {
       let log = try unsafe #require(cyc_shuffle_log_create(8, 1 << 26))
       defer { unsafe cyc_shuffle_log_destroy(log) }
+      var how = unsafe cyc_shuffle_partitioner()
+      unsafe how.partitions = 3
       var keys = Keys()
       var expected: [(key: [UInt8], number: UInt64)] = []
       for number in 0..<count {
@@ -145,7 +149,7 @@ struct SortTests {
         #expect(
           unsafe values.withUnsafeBytes {
             unsafe cyc_shuffle_log_append(
-              log, 3, pointers, lengths, UInt32(batch.count),
+              log, &how, pointers, lengths, UInt32(batch.count),
               $0.baseAddress?.assumingMemoryBound(to: UInt8.self), nil)
           } == 0)
       }
@@ -241,18 +245,25 @@ struct SortTests {
       return unsafe copy
     }
     defer { unsafe memory.forEach { unsafe $0.deallocate() } }
-    let extents = unsafe zip(blocks, memory).map { block, memory in
-      unsafe cyc_shuffle_extent(
-        records: memory.baseAddress, length: block.bytes.count, run: UInt32(block.run))
-    }
-    let merge = try unsafe #require(cyc_shuffle_merge_create(extents, UInt32(extents.count), 0))
+    let merge = try unsafe #require(cyc_shuffle_merge_create(UInt32(runs), 0))
     defer { unsafe cyc_shuffle_merge_destroy(merge) }
+    var next = [Int](repeating: 0, count: runs)
     var found: [(key: [UInt8], run: Int)] = []
     var records = unsafe records(9)
     while true {
+      // Whoever is hungry gets the next piece of its run that is not empty, or its end.
+      while case let run = Int(unsafe cyc_shuffle_merge_hungry(merge)), run >= 0 {
+        let own = blocks.indices.filter { blocks[$0].run == run && !blocks[$0].bytes.isEmpty }
+        let piece = next[run] < own.count ? own[next[run]] : nil
+        next[run] += 1
+        #expect(
+          unsafe cyc_shuffle_merge_feed(
+            merge, piece.flatMap { unsafe UnsafePointer(memory[$0].baseAddress) },
+            piece.map { blocks[$0].bytes.count } ?? 0) == 0)
+      }
       let count = unsafe cyc_shuffle_merge_take(merge, &records, 9)
       #expect(count >= 0)
-      if count <= 0 { break }
+      if unsafe count < 0 || count == 0 && cyc_shuffle_merge_hungry(merge) < 0 { break }
       for index in 0..<Int(count) {
         let record = unsafe records[index]
         let key = unsafe Array(

@@ -9,10 +9,15 @@ struct ShuffleFetchTests {
 
   /// A sealed output with one partition of so many blocks.
   private func output(map: Int, attempt: Int = 0, pairs: Int) throws -> MapOutput {
-    let memory = try PairMemory()
+    let tasks = try TaskMemory(
+      pool: pool, store: BlockStore(pool: pool, folder: "/tmp", limit: .max),
+      share: MemoryShare(budget: 1 << 30, threads: 1))
+    let memory = tasks.pairs
     let output = MapOutput(
-      MapAttempt(job: 1, map: map, attempt: attempt), partitions: 1, pool: pool)
-    let log = try PairLog(valueBytes: 0, partitions: 1, memory: memory)
+      MapAttempt(job: 1, map: map, attempt: attempt), partitions: 1, memory: tasks)
+    let log = try PairLog(
+      valueBytes: 0, partitioner: Partitioner(count: 1, boundaries: [], choose: nil),
+      memory: memory)
     for number in 0..<pairs {
       var emitter = unsafe Emitter<String, ByteString>(
         memory, window: UnsafeRawBufferPointer(start: nil, count: 0)
@@ -21,7 +26,7 @@ struct ShuffleFetchTests {
         "\(map) \(number)", ByteString([UInt8](repeating: 0x2e, count: 30_000)))
       emitter.flush()
     }
-    try output.write(log, log.arrange(partitions: 1, sorted: false))
+    try output.write(log, log.arrange(sorted: false))
     return output
   }
 
@@ -37,7 +42,7 @@ struct ShuffleFetchTests {
     var room = pull.credit
     var next = pull.sequence
     while next < min(cut, blocks.count), next == pull.sequence || blocks[next].byteCount <= room {
-      fetch.take(try Block(verifying: blocks[next]), now: 0)
+      fetch.take(try Block(verifying: blocks[next].frame(in: pool)), now: 0)
       room -= blocks[next].byteCount
       next += 1
     }
@@ -102,7 +107,7 @@ struct ShuffleFetchTests {
 
   @Test("a damaged block is refused")
   func damaged() throws {
-    let block = try output(map: 0, pairs: 1).blocks[0][0]
+    let block = try output(map: 0, pairs: 1).blocks[0][0].frame(in: pool)
     var bytes = block.span.copied()
     bytes[100] ^= 1
     let damaged = try Bytes(copying: bytes, in: pool)

@@ -161,6 +161,16 @@ func lowestFreeDescriptor() -> Int32 {
   return descriptor
 }
 
+/// Takes every descriptor that the process may still open.
+func allFreeDescriptors() -> [Int32] {
+  var taken: [Int32] = []
+  while true {
+    let descriptor = dup(0)
+    guard descriptor >= 0 else { return taken }
+    taken.append(descriptor)
+  }
+}
+
 /// Sets the soft limit of descriptors; returns what it was.
 func limitDescriptors(to limit: Int32) -> Int32 {
   var limits = rlimit()
@@ -169,22 +179,6 @@ func limitDescriptors(to limit: Int32) -> Int32 {
   limits.rlim_cur = rlim_t(limit)
   unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
   return usual
-}
-
-/// Runs a body on a thread of its own.
-func onThread(_ body: @escaping @Sendable () -> Void) {
-  final class Start {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-  }
-  var thread = pthread_t()
-  unsafe pthread_create(
-    &thread, nil,
-    { argument in
-      unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
-      return nil
-    }, Unmanaged.passRetained(Start(body)).toOpaque())
-  pthread_detach(thread)
 }
 
 /// The descriptors that this process has open.
@@ -227,4 +221,20 @@ func fill(_ descriptor: Int32, _ bytes: [UInt8]) throws {
     unsafe pwrite(descriptor, $0.baseAddress, $0.count, 0)
   }
   if written != bytes.count { throw BlockingClient.Failure(what: "write", errno: errno) }
+}
+
+/// Runs a body on a thread of its own.
+func onThread(_ body: @escaping @Sendable () -> Void) {
+  final class Start {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+  var thread = pthread_t()
+  unsafe pthread_create(
+    &thread, nil,
+    { argument in
+      unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
+      return nil
+    }, Unmanaged.passRetained(Start(body)).toOpaque())
+  pthread_detach(thread)
 }

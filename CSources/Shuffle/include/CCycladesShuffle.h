@@ -9,9 +9,9 @@
 // Contracts that hold everywhere:
 //  - A key handed in has 16 readable bytes at its address, whatever its length. Text windows,
 //    staging areas and blocks end in 16 spare bytes for that reason.
-//  - Every key is hashed once per side with XXH3-64 and only the upper 32 bits, the *tag*, are
-//    kept: partition = tag * partitions >> 32 (upper bits of the tag), home slot = upper bits of
-//    tag * odd constant (so that a fixed partition does not crowd the table), tag = the compare.
+//  - A key's partition is the upper 32 bits of its XXH3-64 * partitions >> 32, unless the job says
+//    otherwise. Tables hash by a cheaper function of their own, so that the keys of one partition
+//    do not crowd a table, and compute partitions per distinct key when they are arranged.
 //  - Memory is address space reserved once, populated in growing steps ahead of use, and kept when
 //    its owner is reset: the hot path takes no page faults after the first task.
 //  - Functions that can fail return 0 or a negative errno value.
@@ -62,6 +62,16 @@ uint32_t cyc_text_words(
 // The same for lines; the newline is not part of the line. A last line without one counts.
 uint32_t cyc_text_lines(
   const uint8_t *text, uint32_t length, uint32_t *cursor, cyc_text_span *spans, uint32_t limit);
+// Cuts a record at every `separator`: spans[0 ..< result], an empty record is one empty field. What is
+// behind field number limit - 1 belongs to it. `quote` != 0: a field that begins with it ends at the
+// next one that is not doubled; its span is what lies between, and CYC_TEXT_DOUBLED is set in its
+// length when doubled quotes are in there.
+uint32_t cyc_text_fields(
+  const uint8_t *text, uint32_t length, uint8_t separator, uint8_t quote, cyc_text_span *spans,
+  uint32_t limit);
+#define CYC_TEXT_DOUBLED 0x80000000u
+// One past the newline that ends the first CSV record (a newline inside quotes ends nothing), or 0.
+size_t cyc_text_csv_skip(const uint8_t *text, size_t length, uint8_t quote);
 // The offset of the first occurrence of `needle` (not empty) at or after `from`, or `length`.
 size_t cyc_text_find(
   const uint8_t *text, size_t length, size_t from, const uint8_t *needle, size_t needle_length);
@@ -93,6 +103,22 @@ typedef cyc_shuffle_key (*cyc_shuffle_key_at)(const void *owner, uint64_t where)
 void cyc_shuffle_sort(
   cyc_shuffle_ref *refs, cyc_shuffle_ref *scratch, size_t count, const void *owner,
   cyc_shuffle_key_at key_at);
+
+// ---------------------------------------------------------------------------------------------
+// Partitions.
+
+typedef struct {
+  uint32_t partitions;
+  // NULL: by XXH3. Else partitions - 1 keys in order: a key goes behind the last that is <= it, so
+  // that the parts in order are one order.
+  const cyc_shuffle_key *boundaries;
+  // Decides when it is not NULL; what it returns must be below `partitions`.
+  uint32_t (*choose)(void *context, const uint8_t *key, uint32_t length);
+  void *context;
+} cyc_shuffle_partitioner;
+
+uint32_t cyc_shuffle_partition(
+  const cyc_shuffle_partitioner *how, const uint8_t *key, uint32_t length);
 
 // ---------------------------------------------------------------------------------------------
 // Table: one entry per distinct key, with the key's first bytes inside and a value of fixed width.
@@ -128,15 +154,16 @@ size_t cyc_shuffle_log_bytes(const cyc_shuffle_log *log);
 // Appends `count` <= 64 pairs. `values` holds the values back to back; `value_lengths` is ignored
 // when the width is fixed.
 int cyc_shuffle_log_append(
-  cyc_shuffle_log *log, uint32_t partitions, const uint8_t *const *keys, const uint32_t *lengths,
-  uint32_t count, const uint8_t *values, const uint32_t *value_lengths);
+  cyc_shuffle_log *log, const cyc_shuffle_partitioner *how, const uint8_t *const *keys,
+  const uint32_t *lengths, uint32_t count, const uint8_t *values, const uint32_t *value_lengths);
 
 // ---------------------------------------------------------------------------------------------
 // Arranging and writing: both owners order their refs by partition (and key) and write records.
 
 // counts[p], bytes[p] = records and encoded bytes of partition p. `sorted`: by key inside each.
 int cyc_shuffle_table_arrange(
-  cyc_shuffle_table *table, uint32_t partitions, int sorted, uint64_t *counts, uint64_t *bytes);
+  cyc_shuffle_table *table, const cyc_shuffle_partitioner *how, int sorted, uint64_t *counts,
+  uint64_t *bytes);
 int cyc_shuffle_log_arrange(
   cyc_shuffle_log *log, uint32_t partitions, int sorted, uint64_t *counts, uint64_t *bytes);
 
@@ -159,6 +186,12 @@ typedef struct {
   uint32_t key_length;
   uint32_t value_length;
 } cyc_shuffle_record;
+
+// The same for records that were read: they are written again, back to back.
+size_t cyc_shuffle_record_size(const cyc_shuffle_record *record, uint32_t value_bytes);
+uint32_t cyc_shuffle_records_write(
+  const cyc_shuffle_record *records, uint32_t count, uint32_t value_bytes, uint8_t *out,
+  size_t capacity, size_t *used);
 
 // Reads up to `limit` arranged entries from number `from`. Returns how many.
 uint32_t cyc_shuffle_table_read(
@@ -203,20 +236,25 @@ int cyc_shuffle_block_read(
 
 // ---------------------------------------------------------------------------------------------
 // Merge of sorted runs by a loser tree; equal keys come in order of their run.
-
-typedef struct {
-  const uint8_t *records;
-  size_t length;
-  uint32_t run; // runs are numbered from 0 without gaps; the blocks of a run are in order
-} cyc_shuffle_extent;
+//
+// Runs are fed piece by piece, so they may be longer than memory:
+//
+//   create -> feed every run -> take -> (n > 0: use the records) -> feed the hungry run -> take ...
+//
+// What was taken points into the pieces. A piece may go when its run has been fed the next one,
+// and a run turns hungry only at the end of a batch, so a batch never outlives its pieces.
 
 typedef struct cyc_shuffle_merge cyc_shuffle_merge;
 
-// The extents' bytes must outlive the merge. NULL with errno ENOMEM or EBADMSG.
-cyc_shuffle_merge *cyc_shuffle_merge_create(
-  const cyc_shuffle_extent *extents, uint32_t count, uint32_t value_bytes);
+// `value_bytes` > 0: every value has this width and no length is stored. NULL: no memory.
+cyc_shuffle_merge *cyc_shuffle_merge_create(uint32_t runs, uint32_t value_bytes);
 void cyc_shuffle_merge_destroy(cyc_shuffle_merge *merge);
-// Takes up to `limit` records in key order. Returns how many, 0 at the end, -EBADMSG.
+// The run that must be fed before the next take, or -1.
+int64_t cyc_shuffle_merge_hungry(const cyc_shuffle_merge *merge);
+// Gives the hungry run its next records; length 0 ends it. Returns 0 or -EBADMSG.
+int cyc_shuffle_merge_feed(cyc_shuffle_merge *merge, const uint8_t *records, size_t length);
+// Takes up to `limit` records in key order. Returns how many, which may be 0 while a run is hungry,
+// or -EBADMSG. 0 with no run hungry is the end.
 int cyc_shuffle_merge_take(cyc_shuffle_merge *merge, cyc_shuffle_record *records, uint32_t limit);
 
 // ---------------------------------------------------------------------------------------------

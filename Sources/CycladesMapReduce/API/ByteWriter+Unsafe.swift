@@ -52,7 +52,8 @@ func outOfMemory(_ byteCount: Int) -> MapReduceError {
   public var byteCount: Int { used }
 
   /// Makes room; false when there is none.
-  @inlinable mutating func reserve(_ byteCount: Int) -> Bool {
+  @inlinable @inline(__always)
+  mutating func reserve(_ byteCount: Int) -> Bool {
     if used &+ byteCount &+ ByteWriter.slack <= ready { return true }
     return grow(byteCount)
   }
@@ -95,7 +96,8 @@ func outOfMemory(_ byteCount: Int) -> MapReduceError {
   }
 
   /// Appends `count` words that `body` fills in; the position must be a multiple of 8.
-  @inlinable mutating func appendWords(_ count: Int, _ body: (inout MutableSpan<UInt64>) -> Void) {
+  @inlinable @inline(__always)
+  mutating func appendWords(_ count: Int, _ body: (inout MutableSpan<UInt64>) -> Void) {
     guard reserve(count &* 8) else { return }
     let place = unsafe (start + used).assumingMemoryBound(to: UInt64.self)
     var words = unsafe MutableSpan(_unsafeStart: place, count: count)
@@ -131,8 +133,62 @@ func outOfMemory(_ byteCount: Int) -> MapReduceError {
     used += 20 - from
   }
 
+  /// Appends what `body` appends, as a JSON string. Bytes that are not UTF-8 stay as they are.
+  public mutating func appendJSONString(_ body: (inout ByteWriter) throws -> Void) rethrows {
+    append(UInt8(ascii: "\""))
+    let from = used
+    try body(&self)
+    escapeJSON(from: from)
+    append(UInt8(ascii: "\""))
+  }
+
+  private mutating func escapeJSON(from: Int) {
+    let text = unsafe UnsafeRawBufferPointer(start: start + from, count: used - from)
+    func isPlain(_ byte: UInt8) -> Bool {
+      byte >= 0x20 && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
+    }
+    guard unsafe !text.allSatisfy(isPlain) else { return }
+    let bytes = unsafe [UInt8](text)
+    used = from
+    let digits = Array("0123456789abcdef".utf8)
+    for byte in bytes {
+      if isPlain(byte) {
+        append(byte)
+      } else if byte >= 0x20 {
+        append(UInt8(ascii: "\\"))
+        append(byte)
+      } else {
+        append("\\u00")
+        append(digits[Int(byte >> 4)])
+        append(digits[Int(byte & 15)])
+      }
+    }
+  }
+
   /// Forgets the bytes and keeps the memory.
   @inlinable mutating func removeAll() { used = 0 }
+
+  /// Inverts every bit from an offset on.
+  mutating func invert(from: Int) {
+    for index in from..<max(from, used) {
+      unsafe start.storeBytes(
+        of: ~start.load(fromByteOffset: index, as: UInt8.self), toByteOffset: index, as: UInt8.self)
+    }
+  }
+
+  /// Puts a 1 behind every zero byte from an offset on, and two zero bytes at the end.
+  mutating func escapeZeros(from: Int) {
+    let text = unsafe UnsafeRawBufferPointer(start: start + from, count: max(0, used - from))
+    if unsafe text.contains(0) {
+      let bytes = unsafe [UInt8](text)
+      used = from
+      for byte in bytes {
+        append(byte)
+        if byte == 0 { append(1) }
+      }
+    }
+    append(littleEndian: UInt16(0))
+  }
 
   /// The bytes written so far.
   var span: RawSpan {
@@ -149,6 +205,12 @@ extension RawSpan {
   /// - Complexity: O(*n*) for *n* bytes.
   public func copied() -> [UInt8] {
     unsafe withUnsafeBytes { unsafe [UInt8]($0) }
+  }
+
+  /// The byte at an offset, which must be within bounds.
+  @usableFromInline func byte(_ offset: Int) -> UInt8 {
+    precondition(offset >= 0 && offset < byteCount, "offset out of bounds")
+    return unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self)
   }
 
   /// The word at an offset, which must be within bounds; alignment does not matter.

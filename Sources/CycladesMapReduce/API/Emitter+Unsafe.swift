@@ -9,7 +9,10 @@
   @usableFromInline let keys: UnsafeMutablePointer<UnsafePointer<UInt8>?>
   @usableFromInline let lengths: UnsafeMutablePointer<UInt32>
   @usableFromInline let valueLengths: UnsafeMutablePointer<UInt32>
+  @usableFromInline let counters: UnsafeMutablePointer<Int>
   @usableFromInline let window: UnsafeRawBufferPointer
+  /// The file that the record is from.
+  public let path: String
   @usableFromInline let drain: (Int) -> Void
   @usableFromInline var count = 0
   @usableFromInline var keyBytes: ByteWriter
@@ -18,11 +21,14 @@
   /// The pairs go to `memory`, from where `drain` takes them, so many at a time. Keys inside
   /// `window`, which has 16 readable bytes behind it, stay where they are.
   @inlinable init(
-    _ memory: PairMemory, window: UnsafeRawBufferPointer, drain: @escaping (Int) -> Void
+    _ memory: PairMemory, window: UnsafeRawBufferPointer, path: String = "",
+    drain: @escaping (Int) -> Void
   ) {
+    self.path = path
     unsafe keys = memory.keys
     unsafe lengths = memory.lengths
     unsafe valueLengths = memory.valueLengths
+    unsafe counters = memory.counters
     unsafe self.window = unsafe window
     self.drain = drain
     keyBytes = ByteWriter(memory.keyRegion)
@@ -36,7 +42,8 @@
     unsafe add(keyBytes.start + from, keyBytes.used &- from, value)
   }
 
-  @inlinable mutating func add(_ key: UnsafeRawPointer, _ byteCount: Int, _ value: Value) {
+  @inlinable @inline(__always)
+  mutating func add(_ key: UnsafeRawPointer, _ byteCount: Int, _ value: Value) {
     unsafe keys[count] = unsafe key.assumingMemoryBound(to: UInt8.self)
     unsafe lengths[count] = UInt32(truncatingIfNeeded: byteCount)
     let from = valueBytes.used
@@ -44,6 +51,11 @@
     unsafe valueLengths[count] = UInt32(truncatingIfNeeded: valueBytes.used &- from)
     count &+= 1
     if count == PairMemory.capacity { flush() }
+  }
+
+  /// Adds to a counter of the job.
+  @inlinable public mutating func count(_ counter: JobCounter, by amount: Int = 1) {
+    unsafe counters[counter.index] &+= amount
   }
 
   /// Hands on what is pending. True when a key or value was too large to be taken.
@@ -58,7 +70,8 @@
 
 extension Emitter where Key == ByteString {
   /// Emits a pair whose key is the bytes of a span.
-  @inlinable public mutating func emit(_ key: RawSpan, _ value: Value) {
+  @inlinable @inline(__always)
+  public mutating func emit(_ key: RawSpan, _ value: Value) {
     unsafe key.withUnsafeBytes { bytes in
       if let start = bytes.baseAddress, let low = unsafe window.baseAddress,
         unsafe start >= low && start < low + window.count

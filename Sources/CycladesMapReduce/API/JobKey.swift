@@ -11,6 +11,29 @@ public protocol JobKey {
 
   /// Appends an encoded key as text, for a line of output.
   static func writeText(ofKey encoded: RawSpan, into output: inout ByteWriter) throws
+
+  /// Appends an encoded key as JSON: a string of its text, unless said otherwise.
+  static func writeJSON(ofKey encoded: RawSpan, into output: inout ByteWriter) throws
+
+  /// Whether only the first part of a key decides which pairs are grouped, and the rest the order of
+  /// the values of a group (secondary sort). False, unless said otherwise.
+  static var hasOrder: Bool { get }
+
+  /// How many of a key's bytes, from the first, name its group; asked when `hasOrder` is true.
+  static func groupByteCount(ofKey encoded: RawSpan) -> Int
+}
+
+extension JobKey {
+  /// A string of the text.
+  public static func writeJSON(ofKey encoded: RawSpan, into output: inout ByteWriter) throws {
+    try output.appendJSONString { try writeText(ofKey: encoded, into: &$0) }
+  }
+  /// The whole key groups.
+  @inlinable public static var hasOrder: Bool { false }
+  /// All bytes.
+  @inlinable public static func groupByteCount(ofKey encoded: RawSpan) -> Int {
+    encoded.byteCount
+  }
 }
 
 /// A string of bytes, of any encoding or none.
@@ -72,6 +95,10 @@ extension Int: JobKey {
   }
   /// Decimal digits.
   public static func writeText(ofKey encoded: RawSpan, into output: inout ByteWriter) throws {
+    output.append(decimal: try Int(decodingKey: encoded))
+  }
+  /// A number.
+  public static func writeJSON(ofKey encoded: RawSpan, into output: inout ByteWriter) throws {
     output.append(decimal: try Int(decodingKey: encoded))
   }
 }

@@ -16,6 +16,27 @@ public struct JobProgress: Sendable, Hashable {
   public var workers = 0
   /// Workers lost so far.
   public var workersLost = 0
+  /// Time since the start.
+  public var elapsed = Duration.zero
+
+  /// Input bytes mapped per second.
+  public var bytesPerSecond: Double {
+    let seconds = elapsed / .seconds(1)
+    return seconds > 0 ? Double(inputBytesDone) / seconds : 0
+  }
+
+  /// The share of the work that is done, where a reduce of everything counts like a third of a map of
+  /// everything.
+  public var fraction: Double {
+    let map = inputBytes > 0 ? Double(inputBytesDone) / Double(inputBytes) : 1
+    let reduce = reduces > 0 ? Double(reducesDone) / Double(reduces) : 1
+    return map * 0.75 + reduce * 0.25
+  }
+
+  /// How long the rest takes at the rate so far; nil before there is one.
+  public var remaining: Duration? {
+    fraction > 0.01 ? elapsed * ((1 - fraction) / fraction) : nil
+  }
 }
 
 /// What a job did.
@@ -44,7 +65,11 @@ public struct JobSummary: Sendable, Hashable {
   public var shuffledRecords = 0
   /// Bytes of the blocks that were shuffled.
   public var shuffledBytes = 0
-  /// Lines of output.
+  /// Bytes that did not fit into memory and went through files, in this process.
+  public var spilledBytes = 0
+  /// What the job's own code counted, by name.
+  public var counters: [String: Int] = [:]
+  /// Records of output.
   public var outputRecords = 0
   /// Bytes of output.
   public var outputBytes = 0

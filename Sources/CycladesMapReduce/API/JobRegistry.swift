@@ -12,11 +12,15 @@ public struct JobRegistry: Sendable {
   /// Makes an empty registry.
   public init() {}
 
-  /// The jobs that ship: `wordcount` and `grep`.
+  /// The jobs that ship: `wordcount`, `grep`, `index`, `sort`, `topk` and `groupby`.
   public static var builtin: JobRegistry {
     var jobs = JobRegistry()
     jobs.register(WordCount.self)
     jobs.register(Grep.self)
+    jobs.register(InvertedIndex.self)
+    jobs.register(Sort.self)
+    jobs.register(TopK.self)
+    jobs.register(GroupBy.self)
     return jobs
   }
 
@@ -31,6 +35,11 @@ public struct JobRegistry: Sendable {
   /// Adds a job that reduces; replaces one of the same name.
   @inlinable public mutating func register<Job: ReducingJob>(_ job: Job.Type) {
     add(JobCode(reducing: job))
+  }
+
+  /// Adds a job that sorts; replaces one of the same name.
+  @inlinable public mutating func register<Job: SortingJob>(_ job: Job.Type) {
+    add(JobCode(sorting: job))
   }
 
   @usableFromInline mutating func add(_ code: JobCode) { jobs[code.name] = code }

@@ -8,6 +8,30 @@ public protocol JobValue {
 
   /// Appends the value as text, for a line of output.
   func writeText(into output: inout ByteWriter)
+
+  /// Appends the value as JSON: a string of its text, unless said otherwise.
+  func writeJSON(into output: inout ByteWriter)
+}
+
+extension JobValue {
+  /// A string of the text.
+  public func writeJSON(into output: inout ByteWriter) {
+    output.appendJSONString { writeText(into: &$0) }
+  }
+}
+
+/// The value of pairs whose key says everything; takes no bytes.
+public struct NoValue: JobValue, Hashable, Sendable {
+  /// The only one there is.
+  public init() {}
+  /// Reads nothing.
+  public init(decoding bytes: RawSpan) {}
+  /// Appends nothing.
+  public func encode(into output: inout ByteWriter) {}
+  /// Appends nothing.
+  public func writeText(into output: inout ByteWriter) {}
+  /// `null`
+  public func writeJSON(into output: inout ByteWriter) { output.append("null") }
 }
 
 /// A value of fixed width, which is folded in place inside the aggregation table.
@@ -28,7 +52,8 @@ public protocol CombinableValue: JobValue {
 
 extension CombinableValue {
   /// Appends the words, least significant byte first.
-  @inlinable public func encode(into output: inout ByteWriter) {
+  @inlinable @inline(__always)
+  public func encode(into output: inout ByteWriter) {
     output.appendWords(Self.wordCount) { store(in: &$0) }
   }
 
@@ -37,8 +62,9 @@ extension CombinableValue {
     guard bytes.byteCount == Self.wordCount * 8 else {
       throw MapReduceError(.job, "a value of \(bytes.byteCount) bytes cannot be decoded")
     }
-    let words = (0..<Self.wordCount).map { bytes.littleEndianWord(at: $0 * 8) }
-    self.init(words: words.span)
+    var words: [8 of UInt64] = .init(repeating: 0)
+    for index in 0..<Self.wordCount { words[index] = bytes.littleEndianWord(at: index * 8) }
+    self.init(words: words.span.extracting(first: Self.wordCount))
   }
 }
 
@@ -53,6 +79,8 @@ extension Int: CombinableValue {
   }
   /// Decimal digits.
   public func writeText(into output: inout ByteWriter) { output.append(decimal: self) }
+  /// A number.
+  public func writeJSON(into output: inout ByteWriter) { output.append(decimal: self) }
 }
 
 extension UInt64: CombinableValue {
@@ -64,6 +92,8 @@ extension UInt64: CombinableValue {
   @inlinable public func store(in words: inout MutableSpan<UInt64>) { words[0] = self }
   /// Decimal digits.
   public func writeText(into output: inout ByteWriter) { output.append(String(self)) }
+  /// A number.
+  public func writeJSON(into output: inout ByteWriter) { output.append(String(self)) }
 }
 
 extension Double: CombinableValue {
@@ -75,6 +105,10 @@ extension Double: CombinableValue {
   @inlinable public func store(in words: inout MutableSpan<UInt64>) { words[0] = bitPattern }
   /// The shortest digits that read back as the same number.
   public func writeText(into output: inout ByteWriter) { output.append(description) }
+  /// A number, or null when JSON has none for it.
+  public func writeJSON(into output: inout ByteWriter) {
+    output.append(isFinite ? description : "null")
+  }
 }
 
 extension String: JobValue {

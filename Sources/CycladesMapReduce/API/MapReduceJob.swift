@@ -25,6 +25,16 @@ public protocol MapReduceJob: SendableMetatype {
   /// What a record is.
   static var records: RecordFormat { get }
 
+  /// How the output is ordered.
+  static var order: OutputOrder { get }
+
+  /// What the job counts besides; at most 16.
+  static var counters: [JobCounter] { get }
+
+  /// Which of so many partitions an encoded key goes to; nil, the default, is by its hash. It must
+  /// depend on the key and the arguments alone. Not asked when `order` is `total`.
+  var partitioner: (@Sendable (_ key: RawSpan, _ partitions: Int) -> Int)? { get }
+
   /// Makes the job from its arguments; throws, with one clear line, when they make no sense.
   init(arguments: [String]) throws
 
@@ -41,6 +51,12 @@ extension MapReduceJob {
   public static var version: Int { 1 }
   /// One line is one record.
   public static var records: RecordFormat { .line }
+  /// Sorted by key within each part.
+  public static var order: OutputOrder { .sorted }
+  /// None.
+  public static var counters: [JobCounter] { [] }
+  /// By hash.
+  public var partitioner: (@Sendable (_ key: RawSpan, _ partitions: Int) -> Int)? { nil }
 }
 
 /// A job whose values fold into one per key, as they are emitted and again where they meet.
@@ -59,6 +75,46 @@ public protocol ReducingJob: MapReduceJob {
     _ key: Key, _ values: inout Values<Value>, into output: inout ReduceOutput) throws
 }
 
+/// A job whose output is its pairs, sorted by key; pairs of equal keys keep the order of the input.
+///
+/// With `OutputOrder.total` the parts, one after the other, are one sorted sequence.
+public protocol SortingJob: MapReduceJob {}
+
+/// How the records of the output are ordered.
+public enum OutputOrder: Sendable, Hashable {
+  /// By the bytes of the keys, within each part.
+  case sorted
+  /// By the bytes of the keys across all parts: part 0 holds the least keys. Boundaries come from a
+  /// sample of the input, which is mapped once more for it.
+  case total
+  /// Every key once, in no order that means anything: saves a combining job the sorting.
+  case grouped
+}
+
+/// A figure that a job counts by itself, added up over the attempts that count.
+///
+/// ```swift
+/// static let negative = JobCounter(0, "negative amounts")
+/// static var counters: [JobCounter] { [negative] }
+/// // in map or reduce: output.count(Self.negative)
+/// ```
+public struct JobCounter: Sendable, Hashable {
+  /// Its place in the job's list of counters, 0 to 15.
+  public let index: Int
+  /// What people read.
+  public let name: String
+
+  /// Makes a counter.
+  public init(_ index: Int, _ name: String) {
+    precondition((0..<JobCounter.limit).contains(index), "a job has at most 16 counters")
+    self.index = index
+    self.name = name
+  }
+
+  /// The most counters of a job.
+  @usableFromInline static let limit = 16
+}
+
 /// How input bytes become records. No record spans two files, or is seen twice.
 public enum RecordFormat: Sendable, Hashable {
   /// Each line, without its newline; the last one need not have one.
@@ -67,7 +123,23 @@ public enum RecordFormat: Sendable, Hashable {
   case lines
   /// As much text as is at hand, cut only at ASCII white space: for mappers that look at words.
   case text
+  /// Each CSV record (RFC 4180), without its newline. A newline between double quotes ends nothing, so
+  /// a file cannot be cut and is one task; use `line` when no field holds a newline.
+  case csv
+  /// Every so many bytes, 1 to 1 MiB. The size of a file must be a multiple of it.
+  case fixed(byteCount: Int)
+  /// Each record follows its length, a 32-bit little-endian integer. A file is one task.
+  case lengthPrefixed
 
   /// Whether any white space, and not newlines alone, ends a record.
   package var endsAtAnySpace: Bool { self == .text }
+
+  /// What a cut between two splits must be a multiple of; nil when a file must not be cut.
+  var cutUnit: Int? {
+    switch self {
+    case .line, .lines, .text: 1
+    case .fixed(let byteCount): byteCount
+    case .csv, .lengthPrefixed: nil
+    }
+  }
 }

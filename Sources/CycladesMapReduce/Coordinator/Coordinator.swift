@@ -6,6 +6,8 @@
 /// The rules, after Dean and Ghemawat (OSDI 2004):
 ///
 /// - A worker has one task at a time. Maps come first; reduces start when every map has an output.
+/// - What must not be decided twice is logged before anything depends on it, so that another
+///   coordinator can go on with it: see `Decision`.
 /// - The first report of a task wins. A map output lives in its worker's memory: when that worker is lost,
 ///   the map goes back to the start unless no reduce needs it any more. A published part never does.
 /// - A part is published once: the first attempt that reports is elected, only an elected attempt's
@@ -17,6 +19,8 @@
 ///   itself gives way: its worker does the map first.
 /// - Outputs of two attempts at a map must have the same digest. If not, the job is not
 ///   deterministic, and mixing its attempts would give an answer that no run gives.
+/// - A task that takes more than twice the median when nothing else is left to do is given to an idle
+///   worker as well; the first to finish wins.
 /// - A task that four workers died of fails the job.
 struct Coordinator {
   private(set) var workers: [Worker] = []
@@ -28,6 +32,11 @@ struct Coordinator {
   private var now: UInt64 = 0
   private let patience: UInt64
   private let badRecordLimit: Int
+  private let counters: [JobCounter]
+  private let backups: Bool
+  /// Milliseconds that finished map and reduce attempts took, sorted.
+  private var mapTimes: [UInt64] = []
+  private var reduceTimes: [UInt64] = []
   private let describe: @Sendable (TaskID) -> String
 
   /// Workers that may die of one task.
@@ -36,6 +45,8 @@ struct Coordinator {
   struct Worker {
     let id: WorkerID
     var running: Attempt?
+    /// When it was given what it runs.
+    var startedAt: UInt64 = 0
     var lastHeard: UInt64
     var isSuspected = false
   }
@@ -44,6 +55,8 @@ struct Coordinator {
     var attempts = 0
     var deaths = 0
     var report: MapReport?
+    /// Of its first output, in this incarnation of the coordinator or an earlier one.
+    var digest: UInt64?
     /// Where its output is, oldest copy first.
     var copies: [MapSource] = []
   }
@@ -60,13 +73,36 @@ struct Coordinator {
   ///   - describe: Names a task in errors, with its input.
   init(
     maps: Int, partitions: Int, patience: UInt64, badRecordLimit: Int,
+    counters: [JobCounter] = [], backups: Bool = true,
     describe: @escaping @Sendable (TaskID) -> String
   ) {
     self.maps = Array(repeating: Map(), count: maps)
     parts = Array(repeating: Part(), count: partitions)
     self.patience = patience
     self.badRecordLimit = badRecordLimit
+    self.counters = counters
+    self.backups = backups
     self.describe = describe
+  }
+
+  /// Goes on where another coordinator stopped; called before the first event.
+  ///
+  /// Its workers are gone with what they held, so maps are done again where a part still needs them;
+  /// what was elected stays, and is given its name once more, since nobody knows whether it had been.
+  mutating func resume(_ record: JobRecord, _ effects: inout [CoordinatorEffect]) {
+    // Attempts of different incarnations never share a file name.
+    let first = max(0, record.incarnation - 1) << 16
+    for map in maps.indices {
+      maps[map].digest = record.digests[map]
+      maps[map].attempts = first
+    }
+    for partition in parts.indices {
+      parts[partition].attempts = first
+      guard let elected = record.parts[partition] else { continue }
+      parts[partition].info = elected.info
+      summary.add(elected.info, names: counters)
+      effects.append(.publish(partition: partition, attempt: elected.attempt))
+    }
   }
 
   /// Takes one event and appends what is to be done. After `complete` or `fail` it does nothing more.
@@ -89,9 +125,13 @@ struct Coordinator {
     case .stalled(let id, let partition, let attempt, let map):
       hear(id)
       resolveStall(id, Attempt(task: .reduce(partition), number: attempt), map, &effects)
+    case .logged(.mapped): break
+    case .logged(.elected(let partition, let attempt, _)):
+      effects.append(.publish(partition: partition, attempt: attempt))
+    case .logged(.ended): end(.complete, &effects)
     case .published(let partition):
       parts[partition].isPublished = true
-      if parts.allSatisfy(\.isPublished) { end(.complete, &effects) }
+      if parts.allSatisfy(\.isPublished) { effects.append(.log(.ended(isComplete: true))) }
     case .stopped(let error): end(.fail(error), &effects)
     }
     if !isOver { assign(&effects) }
@@ -154,8 +194,8 @@ struct Coordinator {
     _ effects: inout [CoordinatorEffect]
   ) {
     guard settle(id, Attempt(task: .map(map), number: attempt)) else { return }
-    if let first = maps[map].report {
-      guard first.digest == report.digest else {
+    if let digest = maps[map].digest {
+      guard digest == report.digest else {
         let error = MapReduceError(
           .job,
           "\(describe(.map(map))): two attempts gave different pairs; map must depend on "
@@ -163,10 +203,12 @@ struct Coordinator {
         return end(.fail(error), &effects)
       }
     } else {
+      maps[map].digest = report.digest
+      effects.append(.log(.mapped(map: map, digest: report.digest)))
+    }
+    if maps[map].report == nil {
       maps[map].report = report
-      summary.add(
-        report.counters, shuffledRecords: report.shuffledRecords,
-        shuffledBytes: report.shuffledBytes)
+      summary.add(report, names: counters)
       guard summary.badRecords <= badRecordLimit else {
         let error = tooManyBadRecords(summary.badRecords, limit: badRecordLimit, nil, nil)
         return end(.fail(error), &effects)
@@ -196,8 +238,8 @@ struct Coordinator {
       parts[partition].info == nil
     else { return }
     parts[partition].info = info
-    summary.add(info)
-    effects.append(.publish(partition: partition, attempt: attempt))
+    summary.add(info, names: counters)
+    effects.append(.log(.elected(partition: partition, attempt: attempt, info)))
     abandonOthers(.reduce(partition), &effects)
   }
 
@@ -205,6 +247,12 @@ struct Coordinator {
   private mutating func settle(_ id: WorkerID, _ attempt: Attempt) -> Bool {
     guard let index = index(id), workers[index].running == attempt else { return false }
     workers[index].running = nil
+    let time = now - workers[index].startedAt
+    switch attempt.task {
+    case .map: mapTimes.insert(time, at: mapTimes.firstIndex { $0 > time } ?? mapTimes.count)
+    case .reduce:
+      reduceTimes.insert(time, at: reduceTimes.firstIndex { $0 > time } ?? reduceTimes.count)
+    }
     return true
   }
 
@@ -258,10 +306,32 @@ struct Coordinator {
         .filter { parts[$0].info == nil && !isRunning(.reduce($0)) }.map { TaskID.reduce($0) }
     }
     for index in workers.indices where isIdle(workers[index]) {
-      guard !tasks.isEmpty else { return }
-      start(tasks.removeFirst(), on: index, &effects)
+      guard let task = tasks.isEmpty ? straggler(mapsAreDone) : tasks.removeFirst() else { return }
+      start(task, on: index, &effects)
     }
   }
+
+  /// The task to be tried once more: nothing else is left to be given out, one worker runs it, and it
+  /// has taken more than twice the median of its kind.
+  private func straggler(_ mapsAreDone: Bool) -> TaskID? {
+    guard backups else { return nil }
+    let slow = workers.filter { worker in
+      guard let running = worker.running, !worker.isSuspected else { return false }
+      // A reduce needs the output of every map, and one may be lost again.
+      if case .reduce = running.task, !mapsAreDone { return false }
+      let times = if case .map = running.task { mapTimes } else { reduceTimes }
+      guard times.count >= Coordinator.leastSamples else { return false }
+      let limit = max(Coordinator.leastTime, times[times.count / 2] * 2)
+      return now - worker.startedAt > limit
+        && !workers.contains { $0.id != worker.id && $0.running?.task == running.task }
+    }
+    return slow.min { ($0.startedAt, $0.id) < ($1.startedAt, $1.id) }?.running?.task
+  }
+
+  /// Finished attempts before a median means something, and the time, in milliseconds, below which
+  /// trying again costs more than it saves.
+  private static let leastSamples = 2
+  private static let leastTime: UInt64 = 200
 
   private mutating func start(
     _ task: TaskID, on index: Int, _ effects: inout [CoordinatorEffect]
@@ -273,12 +343,14 @@ struct Coordinator {
       maps[map].attempts += 1
       summary.mapAttempts += 1
       workers[index].running = Attempt(task: task, number: attempt)
+      workers[index].startedAt = now
       effects.append(.runMap(id, map: map, attempt: attempt))
     case .reduce(let partition):
       let attempt = parts[partition].attempts
       parts[partition].attempts += 1
       summary.reduceAttempts += 1
       workers[index].running = Attempt(task: task, number: attempt)
+      workers[index].startedAt = now
       effects.append(
         .runReduce(
           id, partition: partition, attempt: attempt, sources: maps.indices.compactMap(bestCopy)))

@@ -22,7 +22,8 @@ internal import CCycladesShuffle
   deinit { unsafe cyc_shuffle_table_destroy(raw) }
 
   var count: Int { unsafe cyc_shuffle_table_count(raw) }
-  var byteCount: Int { unsafe cyc_shuffle_table_bytes(raw) }
+  /// What it takes, with what arranging its entries takes on top.
+  var byteCount: Int { unsafe cyc_shuffle_table_bytes(raw) + count * 32 }
   /// Pairs that were looked up since the table was empty.
   private(set) var pairCount = 0
 
@@ -49,9 +50,9 @@ internal import CCycladesShuffle
   }
 
   /// Orders the entries by partition, and by key when `sorted`.
-  func arrange(partitions: Int, sorted: Bool) throws -> Arrangement {
-    try unsafe Arrangement(partitions: partitions) { counts, bytes in
-      unsafe cyc_shuffle_table_arrange(raw, UInt32(partitions), sorted ? 1 : 0, counts, bytes)
+  func arrange(_ partitioner: Partitioner, sorted: Bool) throws -> Arrangement {
+    try unsafe Arrangement(partitions: partitioner.count) { counts, bytes in
+      unsafe cyc_shuffle_table_arrange(raw, partitioner.raw, sorted ? 1 : 0, counts, bytes)
     }
   }
 

@@ -8,36 +8,49 @@ struct MapAttempt: Hashable, Sendable {
   var attempt: Int
 }
 
-/// The sealed blocks of a map task, per partition in order, ready to be sent as they are.
+/// The sealed blocks of a task, per partition in order, ready to be sent as they are.
+///
+/// A reduce that has more than fits into memory writes its sorted runs as such an output too, of one
+/// partition and straight to disk: one format, and checksums wherever bytes were out of sight.
 final class MapOutput {
   let name: MapAttempt
   let partitionCount: Int
-  private(set) var blocks: [[Bytes]]
+  private(set) var blocks: [[StoredBlock]]
+  /// Where each run of each partition begins.
+  private var runStarts: [[Int]]
   private(set) var recordCount = 0
   private(set) var byteCount = 0
   /// A hash of all payloads in order: the same for every attempt of a deterministic job.
   private(set) var digest: UInt64 = 0
-  private let pool: BufferPool
+  private let store: BlockStore
+  private let blockSize: Int
+  private let spilling: Bool
   private var runs = 0
 
   /// Room behind the records of a block: 16 bytes for readers, and what makes a frame a multiple of 8.
   private static let tail = 16 + 7
   private static let headerSize = MemoryLayout<cyc_shuffle_header>.size
-  private static let blockSize = 256 << 10
 
-  init(_ name: MapAttempt, partitions: Int, pool: BufferPool) {
+  init(_ name: MapAttempt, partitions: Int, memory: TaskMemory, spilling: Bool = false) {
     self.name = name
-    self.pool = pool
+    store = memory.store
+    blockSize = memory.share.blockSize
+    self.spilling = spilling
     partitionCount = partitions
     blocks = Array(repeating: [], count: partitions)
+    runStarts = Array(repeating: [], count: partitions)
   }
 
-  /// Writes arranged records as one run, in blocks of up to 256 KiB; a larger record has a block of
-  /// its own.
+  deinit {
+    for partition in blocks { for block in partition { store.release(block) } }
+  }
+
+  /// Writes arranged records as one run; a record larger than a block has one of its own.
   func write(_ source: some RecordSource, _ arrangement: Arrangement) throws {
     var next = 0
     for partition in 0..<partitionCount {
       let end = next + Int(arrangement.counts[partition])
+      if next < end { runStarts[partition].append(blocks[partition].count) }
       var left = Int(arrangement.byteCounts[partition])
       while next < end {
         let written = try writeBlock(source, next..<end, bytesLeft: left, partition)
@@ -48,10 +61,24 @@ final class MapOutput {
     runs += 1
   }
 
-  /// Gives away the blocks of a partition.
-  func takeBlocks(of partition: Int) -> [Bytes] {
-    defer { blocks[partition] = [] }
-    return blocks[partition]
+  /// Begins a run of partition 0 that `append` fills.
+  func beginRun() {
+    runStarts[0].append(blocks[0].count)
+    runs += 1
+  }
+
+  /// Appends a block to the run that `beginRun` began.
+  func append(_ staged: StagedRecords) throws {
+    _ = try writeBlock(staged, 0..<staged.count, bytesLeft: staged.byteCount, 0)
+  }
+
+  /// The blocks of a partition, one list per run, in order of runs.
+  func runs(of partition: Int) -> [[StoredBlock]] {
+    let starts = runStarts[partition]
+    return starts.indices.map { index in
+      let end = index + 1 < starts.count ? starts[index + 1] : blocks[partition].count
+      return Array(blocks[partition][starts[index]..<end])
+    }
   }
 
   private func writeBlock(
@@ -59,8 +86,8 @@ final class MapOutput {
   ) throws -> WrittenRecords {
     let around = MapOutput.headerSize + MapOutput.tail
     let first = source.byteCount(ofRecord: range.lowerBound)
-    let capacity = max(min(bytesLeft + around, MapOutput.blockSize), first + around)
-    var buffer = try Buffer(minimumCapacity: capacity, in: pool)
+    let capacity = max(min(bytesLeft + around, blockSize), first + around)
+    var buffer = try Buffer(minimumCapacity: capacity, in: store.pool)
     unsafe buffer.appendUnsafe(atMost: MapOutput.headerSize) { start in
       unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: MapOutput.headerSize)
       return MapOutput.headerSize
@@ -75,7 +102,7 @@ final class MapOutput {
       return padded
     }
     seal(&buffer, written, partition)
-    blocks[partition].append(buffer.freeze())
+    blocks[partition].append(try store.keep(buffer.freeze(), spilling: spilling))
     return written
   }
 

@@ -5,29 +5,50 @@ final class MapTask {
   let output: MapOutput
   private let code: TaskCode
   private let work: MapWork
-  private let reader: SplitReader
+  private let format: RecordFormat
+  private let memory: TaskMemory
+  private var reader: SplitReader
 
   init(
     _ name: MapAttempt, _ split: InputSplit, code: JobCode, setup: JobSetup, memory: TaskMemory
   ) throws {
     self.code = try code.makeTask(setup.arguments)
-    output = MapOutput(name, partitions: setup.partitions, pool: memory.pool)
+    self.memory = memory
+    format = code.format
+    output = MapOutput(name, partitions: setup.partitions, memory: memory)
+    let partitioner = Partitioner(
+      count: setup.partitions, boundaries: setup.boundaries, choose: self.code.choose)
     work = try MapWork(
-      code, memory: memory, output: output, badRecordLimit: setup.badRecordLimit)
+      code, memory: memory, partitioner: partitioner, output: output,
+      badRecordLimit: setup.badRecordLimit)
     reader = SplitReader(split, format: code.format, region: memory.window)
   }
 
   /// What was counted so far.
   var counters: MapCounters { work.counters }
+  var badRecords: [BadRecord] { work.badRecords }
 
-  /// Maps one window; false when the task is done and its output sealed.
+  /// Maps one window; false at the end of the split.
   func step() throws -> Bool {
-    let more = try unsafe reader.withNextWindow { window in
+    try unsafe reader.withNextWindow { window in
       work.beginWindow(at: reader.position, byteCount: window.count)
       try unsafe code.map(window, work)
     }
-    if !more { try work.flush() }
-    return more
+  }
+
+  /// Goes on with another split, as part of the same task.
+  func go(on split: InputSplit) {
+    reader = SplitReader(split, format: format, region: memory.window)
+  }
+
+  /// Seals the output; called once, after the last step.
+  func finish() throws -> MapReport {
+    try work.flush()
+    var counters = work.counters
+    counters.job = work.takeJobCounters()
+    return MapReport(
+      counters: counters, badRecords: work.badRecords, shuffledRecords: output.recordCount,
+      shuffledBytes: output.byteCount, digest: output.digest)
   }
 }
 
@@ -38,4 +59,9 @@ struct JobSetup: Hashable, Sendable {
   var arguments: [String]
   var partitions: Int
   var badRecordLimit: Int
+  var format = OutputFormat.text
+  var compression = OutputCompression.none
+  var syncs = true
+  /// The keys between the parts of a total order; empty for all others.
+  var boundaries: [[UInt8]] = []
 }

@@ -11,6 +11,7 @@
   @usableFromInline private(set) var bypassesTable = false
 
   private(set) var counters = MapCounters()
+  private(set) var badRecords: [BadRecord] = []
   /// Where the window lies, for errors.
   private var position = InputPosition(path: "", offset: 0)
 
@@ -20,16 +21,30 @@
   /// Pairs after which the table has to have paid, and the least it must save.
   private static let trial = 100_000
   private static let leastGain = 1.3
-  /// Bytes of table or log after which they are written to blocks.
-  private static let flushBytes = 256 << 20
+  /// Bytes of table and log after which they are written to blocks.
+  private let flushBytes: Int
+  private let partitioner: Partitioner
 
-  init(_ code: JobCode, memory: TaskMemory, output: MapOutput, badRecordLimit: Int) throws {
+  init(
+    _ code: JobCode, memory: TaskMemory, partitioner: Partitioner, output: MapOutput,
+    badRecordLimit: Int, keepsEverything: Bool = false
+  ) throws {
     self.memory = memory.pairs
+    self.partitioner = partitioner
+    flushBytes = memory.share.pairBytes
     self.output = output
     self.badRecordLimit = badRecordLimit
-    table = code.valueWords > 0 ? try memory.emptyTable(valueWords: code.valueWords) : nil
-    log = try memory.emptyLog(valueWords: code.valueWords, partitions: output.partitionCount)
+    // A sample of keys wants every pair, combined or not.
+    bypassesTable = keepsEverything
+    table =
+      code.valueWords > 0 && !keepsEverything
+      ? try memory.emptyTable(valueWords: code.valueWords) : nil
+    log = try memory.emptyLog(valueWords: code.valueWords, partitioner: partitioner)
+    _ = memory.pairs.takeCounters()
   }
+
+  /// The file that is being mapped.
+  @usableFromInline var path: String { position.path }
 
   /// Called before each window.
   func beginWindow(at position: InputPosition, byteCount: Int) {
@@ -38,8 +53,15 @@
   }
 
   /// Counts a record that threw; throws when there are too many.
-  @usableFromInline func recordFailed(_ error: any Error, _ record: RawSpan) throws {
+  @usableFromInline func recordFailed(
+    _ error: any Error, _ record: RawSpan, at offset: Int
+  ) throws {
     counters.badRecords += 1
+    let position = InputPosition(path: position.path, offset: position.offset + offset)
+    badRecords.append(
+      BadRecord(
+        path: position.path, offset: position.offset, byteCount: record.byteCount,
+        reason: "\(error)"))
     guard counters.badRecords > badRecordLimit else { return }
     throw tooManyBadRecords(counters.badRecords, limit: badRecordLimit, position, error)
   }
@@ -55,22 +77,25 @@
     if let table, !bypassesTable, table.pairCount >= MapWork.trial {
       bypassesTable = Double(table.pairCount) < Double(table.count) * MapWork.leastGain
     }
-    if max(table?.byteCount ?? 0, log?.byteCount ?? 0) > MapWork.flushBytes { try flush() }
+    if (table?.byteCount ?? 0) + (log?.byteCount ?? 0) > flushBytes { try flush() }
   }
+
+  /// What the job's own code counted; asked once, at the end.
+  func takeJobCounters() -> [Int] { memory.takeCounters() }
 
   /// Writes everything that is pending to blocks: table entries, then logged pairs.
   func flush() throws {
     if let table {
       counters.pairs += table.pairCount
       try output.write(
-        table, table.arrange(partitions: output.partitionCount, sorted: false))
+        table, table.arrange(partitioner, sorted: false))
       table.reset()
     }
     if let log, log.count > 0 {
       counters.pairs += log.count
       // The runs of a job that reduces are merged, so they are sorted; a table needs no order.
       try output.write(
-        log, log.arrange(partitions: output.partitionCount, sorted: table == nil))
+        log, log.arrange(sorted: table == nil))
       log.reset()
     }
   }
@@ -83,6 +108,17 @@ struct MapCounters: Hashable, Sendable {
   /// Pairs emitted, before any were combined.
   var pairs = 0
   var inputBytes = 0
+  /// What the job's own code counted, by the index of its counters.
+  var job: [Int] = []
+}
+
+/// A record that threw: where it lies, so that it can be looked at, and why.
+struct BadRecord: Hashable, Sendable {
+  var path: String
+  /// Of the record's first byte; in compressed files, of the bytes that come out.
+  var offset: Int
+  var byteCount: Int
+  var reason: String
 }
 
 /// A place in the input, for errors.
@@ -90,13 +126,13 @@ struct MapCounters: Hashable, Sendable {
   var path: String
   var offset: Int
 
-  @usableFromInline var description: String { "\(path) near byte \(offset)" }
+  @usableFromInline var description: String { "\(path) at byte \(offset)" }
 }
 
 func tooManyBadRecords(
   _ count: Int, limit: Int, _ position: InputPosition?, _ cause: (any Error)?
 ) -> MapReduceError {
-  let place = position.map { ", the last one in \($0)" } ?? ""
+  let place = position.map { ", the last one \($0)" } ?? ""
   return MapReduceError(
     .job, "\(count) bad records\(place); \(limit) are allowed", cause: cause)
 }

@@ -8,6 +8,8 @@
   @usableFromInline let keys: UnsafeMutablePointer<UnsafePointer<UInt8>?>
   @usableFromInline let lengths: UnsafeMutablePointer<UInt32>
   @usableFromInline let valueLengths: UnsafeMutablePointer<UInt32>
+  /// What the job counts in the task that runs.
+  @usableFromInline let counters: UnsafeMutablePointer<Int>
   /// Where the table keeps the value of each key of the batch.
   @usableFromInline let places: UnsafeMutablePointer<UnsafeMutablePointer<UInt64>?>
   @usableFromInline let keyRegion: Region
@@ -27,6 +29,8 @@
     unsafe lengths.initialize(repeating: 0, count: PairMemory.capacity)
     unsafe valueLengths.initialize(repeating: 0, count: PairMemory.capacity)
     unsafe places.initialize(repeating: nil, count: PairMemory.capacity)
+    unsafe counters = .allocate(capacity: JobCounter.limit)
+    unsafe counters.initialize(repeating: 0, count: JobCounter.limit)
   }
 
   deinit {
@@ -34,6 +38,16 @@
     unsafe lengths.deallocate()
     unsafe valueLengths.deallocate()
     unsafe places.deallocate()
+    unsafe counters.deallocate()
+  }
+
+  func count(_ index: Int, _ amount: Int) { unsafe counters[index] &+= amount }
+
+  /// The job's counters, which start again at zero.
+  func takeCounters() -> [Int] {
+    let taken = unsafe Array(UnsafeBufferPointer(start: counters, count: JobCounter.limit))
+    unsafe counters.update(repeating: 0, count: JobCounter.limit)
+    return taken
   }
 
   /// The values of the batch, back to back, as words.

@@ -11,11 +11,17 @@ final class TaskMemory {
   private var table: AggregationTable?
   private var log: PairLog?
 
+  /// Where blocks are kept.
+  let store: BlockStore
+  let share: MemoryShare
+
   /// The most bytes of one record, and of the lines that reduce writes in one step.
   static let recordLimit = 1 << 30
 
-  init(pool: BufferPool) throws {
+  init(pool: BufferPool, store: BlockStore, share: MemoryShare) throws {
     self.pool = pool
+    self.store = store
+    self.share = share
     pairs = try PairMemory()
     window = try Region(reserving: TaskMemory.recordLimit + (8 << 20))
     text = try Region(reserving: TaskMemory.recordLimit)
@@ -34,13 +40,21 @@ final class TaskMemory {
     return fresh
   }
 
+  /// Gives back the memory of table and log, for a task that needs neither.
+  func releasePairs() {
+    table = nil
+    log = nil
+  }
+
   /// An empty log for pairs of a job.
-  func emptyLog(valueWords: Int, partitions: Int) throws -> PairLog {
-    if let log, log.valueBytes == valueWords * 8, log.partitions == partitions, log.failure == nil {
+  func emptyLog(valueWords: Int, partitioner: Partitioner) throws -> PairLog {
+    if let log, log.valueBytes == valueWords * 8, log.failure == nil {
       log.reset()
+      log.partitioner = partitioner
       return log
     }
-    let fresh = try PairLog(valueBytes: valueWords * 8, partitions: partitions, memory: pairs)
+    let fresh = try PairLog(
+      valueBytes: valueWords * 8, partitioner: partitioner, memory: pairs)
     log = fresh
     return fresh
   }

@@ -6,6 +6,8 @@ struct InputSegment: Hashable, Sendable {
   /// The size of the whole file when the job was planned. What is appended later is not read; a file
   /// that got shorter is an error.
   var fileByteCount: Int
+
+  var coding: InputCoding { InputCoding(path: path) }
 }
 
 /// The input of one map task: pieces of files in order.
@@ -24,12 +26,14 @@ struct InputPlan: Sendable {
   private(set) var byteCount = 0
 
   private let splitBytes: Int
+  private let format: RecordFormat
   private var open = InputSplit(segments: [])
   private var openBytes = 0
 
   /// Plans files that were found by `InputFiles`.
-  init(_ files: [InputFile], splitBytes: Int) {
+  init(_ files: [InputFile], format: RecordFormat, splitBytes: Int) {
     self.splitBytes = splitBytes
+    self.format = format
     for file in files { add(file) }
     closeSplit()
   }
@@ -37,16 +41,32 @@ struct InputPlan: Sendable {
   private mutating func add(_ file: InputFile) {
     fileCount += 1
     byteCount += file.byteCount
+    guard InputCoding(path: file.path) == .plain, let unit = format.cutUnit else {
+      return addWhole(file)
+    }
     var offset = 0
     while offset < file.byteCount {
-      let length = min(file.byteCount - offset, splitBytes - openBytes)
+      var length = min(file.byteCount - offset, splitBytes - openBytes)
+      // A cut lies between records; what is left of a file may be no whole record, which its reader says.
+      if offset + length < file.byteCount { length = max(unit, length / unit * unit) }
+      length = min(length, file.byteCount - offset)
       open.segments.append(
         InputSegment(
           path: file.path, offset: offset, byteCount: length, fileByteCount: file.byteCount))
       offset += length
       openBytes += length
-      if openBytes == splitBytes { closeSplit() }
+      if openBytes + unit > splitBytes { closeSplit() }
     }
+  }
+
+  /// A file that cannot be cut is a split of its own, unless it is small.
+  private mutating func addWhole(_ file: InputFile) {
+    if openBytes + file.byteCount > splitBytes { closeSplit() }
+    open.segments.append(
+      InputSegment(
+        path: file.path, offset: 0, byteCount: file.byteCount, fileByteCount: file.byteCount))
+    openBytes += file.byteCount
+    if openBytes >= splitBytes { closeSplit() }
   }
 
   private mutating func closeSplit() {

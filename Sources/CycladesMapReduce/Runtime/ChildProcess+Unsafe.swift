@@ -87,20 +87,24 @@ struct WorkerBond: Hashable, Sendable {
   var job: UInt64
   /// Known to the coordinator and its workers alone.
   var token: UInt64
-  /// The budget of the worker's buffers.
-  var shuffleBytes: Int
+  /// The memory budget of the worker.
+  var memoryBytes: Int
+  /// Where its spill files go.
+  var spillFolder: String
 }
 
 extension WorkerBond {
   init?(text: String) {
-    let parts = text.split(separator: " ")
-    guard parts.count == 4, let port = UInt16(parts[0]), let job = UInt64(parts[1], radix: 16),
-      let token = UInt64(parts[2], radix: 16), let shuffleBytes = Int(parts[3]), shuffleBytes > 0
+    let parts = text.split(separator: " ", maxSplits: 4)
+    guard parts.count == 5, let port = UInt16(parts[0]), let job = UInt64(parts[1], radix: 16),
+      let token = UInt64(parts[2], radix: 16), let memoryBytes = Int(parts[3]), memoryBytes > 0
     else { return nil }
-    self.init(port: port, job: job, token: token, shuffleBytes: shuffleBytes)
+    self.init(
+      port: port, job: job, token: token, memoryBytes: memoryBytes, spillFolder: String(parts[4]))
   }
 
   var text: String {
-    "\(port) \(String(job, radix: 16)) \(String(token, radix: 16)) \(shuffleBytes)"
+    "\(port) \(String(job, radix: 16)) \(String(token, radix: 16)) \(memoryBytes) "
+      + spillFolder
   }
 }

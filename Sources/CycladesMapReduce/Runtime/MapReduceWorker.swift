@@ -25,7 +25,7 @@ public enum MapReduceWorker {
 
   private static func serve(_ bond: WorkerBond, jobs: JobRegistry, logger: Logger) throws {
     var configuration = ReactorConfiguration()
-    configuration.poolBudgetBytes = bond.shuffleBytes
+    configuration.poolBudgetBytes = max(1 << 30, bond.memoryBytes * 2)
     configuration.receiveBlocks = 16
     let reactor = try Reactor(configuration, logger: logger)
     let host = WorkerHost(

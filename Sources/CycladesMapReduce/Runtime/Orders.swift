@@ -54,6 +54,13 @@ struct Welcome {
       name: try reader.text(), version: try reader.number(),
       arguments: try reader.list { try $0.text() }, partitions: try reader.number(),
       badRecordLimit: try reader.number())
+    guard let format = OutputFormat(rawValue: try reader.text()),
+      let compression = OutputCompression(rawValue: try reader.text())
+    else { throw MapReduceError(.protocolViolation, "the coordinator named an unknown format") }
+    setup.format = format
+    setup.compression = compression
+    setup.syncs = try reader.number() != 0
+    setup.boundaries = try reader.list { try $0.bytes() }
     mapCount = try reader.number()
     patienceMilliseconds = try reader.number()
   }
@@ -66,6 +73,10 @@ struct Welcome {
     writer.put(setup.arguments) { $0.put($1) }
     writer.put(setup.partitions)
     writer.put(setup.badRecordLimit)
+    writer.put(setup.format.rawValue)
+    writer.put(setup.compression.rawValue)
+    writer.put(setup.syncs ? 1 : 0)
+    writer.put(setup.boundaries) { $0.put($1) }
     writer.put(mapCount)
     writer.put(patienceMilliseconds)
     return writer.bytes
@@ -150,6 +161,12 @@ extension MapReport {
     counters.badRecords = try reader.number()
     counters.pairs = try reader.number()
     counters.inputBytes = try reader.number()
+    counters.job = try reader.list { try $0.signed() }
+    badRecords = try reader.list {
+      BadRecord(
+        path: try $0.text(), offset: try $0.number(), byteCount: try $0.number(),
+        reason: try $0.text())
+    }
     shuffledRecords = try reader.number()
     shuffledBytes = try reader.number()
     digest = try reader.word()
@@ -161,6 +178,13 @@ extension MapReport {
     writer.put(counters.badRecords)
     writer.put(counters.pairs)
     writer.put(counters.inputBytes)
+    writer.put(counters.job) { $0.put($1) }
+    writer.put(badRecords) {
+      $0.put($1.path)
+      $0.put($1.offset)
+      $0.put($1.byteCount)
+      $0.put($1.reason)
+    }
     writer.put(shuffledRecords)
     writer.put(shuffledBytes)
     writer.put(digest)
@@ -174,6 +198,7 @@ extension PartInfo {
     byteCount = try reader.number()
     recordCount = try reader.number()
     digest = try reader.word()
+    counters = try reader.list { try $0.signed() }
   }
 
   var payload: [UInt8] {
@@ -181,6 +206,7 @@ extension PartInfo {
     writer.put(byteCount)
     writer.put(recordCount)
     writer.put(digest)
+    writer.put(counters) { $0.put($1) }
     return writer.bytes
   }
 }

@@ -12,9 +12,11 @@ struct PayloadWriter {
 
   mutating func put(_ value: Int) { put(UInt64(bitPattern: Int64(value))) }
 
-  mutating func put(_ text: String) {
-    put(text.utf8.count)
-    bytes += text.utf8
+  mutating func put(_ text: String) { put(Array(text.utf8)) }
+
+  mutating func put(_ more: [UInt8]) {
+    put(more.count)
+    bytes += more
   }
 
   mutating func put<T>(_ values: [T], _ each: (inout PayloadWriter, T) -> Void) {
@@ -45,17 +47,25 @@ struct PayloadReader {
     return value
   }
 
+  mutating func signed() throws -> Int { Int(truncatingIfNeeded: try word()) }
+
   mutating func port() throws -> UInt16 {
     guard let value = UInt16(exactly: try word()) else { throw PayloadReader.truncated }
     return value
   }
 
   mutating func text() throws -> String {
-    let count = try number()
-    guard count <= rest.count, let text = String(validating: rest.prefix(count), as: UTF8.self)
-    else { throw PayloadReader.truncated }
-    rest.removeFirst(count)
+    guard let text = String(validating: try bytes(), as: UTF8.self) else {
+      throw PayloadReader.truncated
+    }
     return text
+  }
+
+  mutating func bytes() throws -> [UInt8] {
+    let count = try number()
+    guard count <= rest.count else { throw PayloadReader.truncated }
+    defer { rest.removeFirst(count) }
+    return Array(rest.prefix(count))
   }
 
   /// A list whose items take at least 8 bytes each.

@@ -10,20 +10,45 @@ struct PlannedJob {
   private let standardInput: StandardInput?
 
   /// Checks everything that can be checked before any output is touched.
-  init(_ configuration: JobConfiguration, jobs: JobRegistry) throws {
+  ///
+  /// - Parameter memoryBytes: Instead of the configuration's, and below what users may ask for.
+  init(
+    _ configuration: JobConfiguration, jobs: JobRegistry, memoryBytes: Int? = nil
+  ) throws {
     try configuration.validate()
+    var configuration = configuration
+    if let memoryBytes { configuration.memoryBytes = memoryBytes }
     self.configuration = configuration
     code = try jobs.code(configuration.job)
-    setup = JobSetup(
+    var setup = JobSetup(
       name: code.name, version: code.version, arguments: configuration.arguments,
-      partitions: configuration.partitions, badRecordLimit: configuration.badRecordLimit)
+      partitions: configuration.partitions, badRecordLimit: configuration.badRecordLimit,
+      format: configuration.format, compression: configuration.compression,
+      syncs: configuration.syncs)
     _ = try code.makeTask(setup.arguments)
     standardInput = configuration.inputs.contains("-") ? try StandardInput() : nil
     let paths = configuration.inputs.map { [standardInput] path in
       path == "-" ? standardInput?.path ?? path : path
     }
-    plan = InputPlan(try InputFiles.find(paths), splitBytes: configuration.splitBytes)
+    plan = InputPlan(
+      try InputFiles.find(paths), format: code.format, splitBytes: configuration.splitBytes)
+    if code.order == .total {
+      setup.boundaries = try KeySample.boundaries(plan, code: code, setup: setup)
+    }
+    self.setup = setup
     id = UInt64.random(in: 1...UInt64.max)
+  }
+
+  /// Names the job in a ledger: the same for the same work, whoever coordinates it.
+  var ledgerID: UInt64 {
+    var writer = PayloadWriter()
+    writer.put(
+      Welcome(worker: WorkerID(rawValue: 0), setup: setup, mapCount: 0, patienceMilliseconds: 0)
+        .payload)
+    writer.put(configuration.output)
+    for split in plan.splits { writer.put(split.payload) }
+    let bytes = writer.bytes
+    return unsafe bytes.withUnsafeBytes { unsafe hash($0) }
   }
 
   /// Silence after which a worker is suspected.
@@ -53,12 +78,19 @@ struct PlannedJob {
 
 extension JobSummary {
   /// Adds what a map task that counts has done.
-  mutating func add(_ counters: MapCounters, shuffledRecords: Int, shuffledBytes: Int) {
-    records += counters.records
-    badRecords += counters.badRecords
-    pairs += counters.pairs
-    self.shuffledRecords += shuffledRecords
-    self.shuffledBytes += shuffledBytes
+  mutating func add(_ report: MapReport, names: [JobCounter]) {
+    records += report.counters.records
+    badRecords += report.counters.badRecords
+    pairs += report.counters.pairs
+    shuffledRecords += report.shuffledRecords
+    shuffledBytes += report.shuffledBytes
+    add(report.counters.job, names)
+  }
+
+  private mutating func add(_ figures: [Int], _ names: [JobCounter]) {
+    for counter in names where figures.indices.contains(counter.index) {
+      counters[counter.name, default: 0] += figures[counter.index]
+    }
   }
 
   /// Takes what was known before the start.
@@ -70,8 +102,9 @@ extension JobSummary {
   }
 
   /// Adds a published part.
-  mutating func add(_ part: PartInfo) {
+  mutating func add(_ part: PartInfo, names: [JobCounter]) {
     outputRecords += part.recordCount
     outputBytes += part.byteCount
+    add(part.counters, names)
   }
 }

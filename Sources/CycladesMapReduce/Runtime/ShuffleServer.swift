@@ -27,7 +27,7 @@ final class ShuffleServer: Endpoint {
   }
 
   /// The blocks of a partition, when the output is here.
-  func blocks(map: Int, attempt: Int, partition: Int) -> [Bytes]? {
+  func blocks(map: Int, attempt: Int, partition: Int) -> [StoredBlock]? {
     guard let output = outputs[map], output.name.attempt == attempt,
       output.blocks.indices.contains(partition)
     else { return nil }
@@ -58,7 +58,12 @@ final class ShuffleServer: Endpoint {
     var next = pull.sequence
     // One block at least, or a large one would never leave.
     while next < blocks.count, next == pull.sequence || blocks[next].byteCount <= room {
-      reactor.send(connection, blocks[next])
+      guard let frame = try? blocks[next].frame(in: reactor.pool) else {
+        // A spill file that cannot be read back: the map has to be done again.
+        end.kind = .gone
+        return reactor.send(connection, end)
+      }
+      reactor.send(connection, frame)
       room -= blocks[next].byteCount
       next += 1
     }

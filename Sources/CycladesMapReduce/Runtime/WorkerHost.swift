@@ -108,10 +108,14 @@ final class WorkerHost: Endpoint {
         "job '\(code.name)' is version \(code.version) here and "
           + "\(welcome.setup.version) at the coordinator")
     }
+    let share = MemoryShare(budget: bond.memoryBytes, threads: 1)
     session = Session(
       worker: welcome.worker, setup: welcome.setup, mapCount: welcome.mapCount,
       patience: .milliseconds(welcome.patienceMilliseconds), code: code,
-      memory: try TaskMemory(pool: reactor.pool))
+      memory: try TaskMemory(
+        pool: reactor.pool,
+        store: BlockStore(pool: reactor.pool, folder: bond.spillFolder, limit: share.blockBytes),
+        share: share))
     beat()
   }
 
@@ -180,9 +184,11 @@ final class WorkerHost: Endpoint {
     _ order: ReduceOrder, _ attempt: Attempt, _ partition: Int, _ session: Session
   ) throws -> Running {
     let task = try ReduceTask(
-      partition: partition, code: session.code, setup: session.setup, memory: session.memory)
+      code: session.code, setup: session.setup, memory: session.memory)
+    let window = min(16 << 20, session.memory.share.pieceBytes)
     let fetch = ShuffleFetch(
-      partition: partition, sources: order.sources, now: reactor.now.nanoseconds)
+      partition: partition, sources: order.sources, now: reactor.now.nanoseconds, window: window,
+      credit: window / 8)
     client.fetch = fetch
     return .fetch(task, fetch, path: order.path, attempt)
   }
@@ -201,11 +207,13 @@ final class WorkerHost: Endpoint {
     do {
       switch running {
       case .map(let task, let attempt):
-        if try !task.step() { finish(task, attempt) }
+        if try !task.step() { try finish(task, attempt) }
       case .fetch(let task, let fetch, let path, let attempt):
         guard try advance(task, fetch, path, attempt) else { return }
       case .write(let task, let file, let attempt):
-        if try !task.step(into: file) { report(done: try file.finish(), attempt) }
+        if try !task.step(into: file) {
+          report(done: try file.finish(counters: task.takeJobCounters()), attempt)
+        }
       }
       scheduleStep()
     } catch {
@@ -223,12 +231,17 @@ final class WorkerHost: Endpoint {
     guard let block = fetch.next(now: now) else {
       guard fetch.waitingFor == nil else { return false }
       try task.finishInput()
-      running = .write(task, try PartWriter(path: path), attempt)
+      running = .write(task, try partWriter(path), attempt)
       client.fetch = nil
       return true
     }
     try task.add(block)
     return true
+  }
+
+  private func partWriter(_ path: String) throws -> PartWriter {
+    guard let setup = session?.setup else { return try PartWriter(path: path) }
+    return try PartWriter(path: path, compression: setup.compression, syncs: setup.syncs)
   }
 
   /// Sends a pull, or answers it here when the output is this worker's own.
@@ -239,25 +252,27 @@ final class WorkerHost: Endpoint {
     let blocks = server.blocks(
       map: pull.map, attempt: pull.source.attempt, partition: fetch.partition)
     guard let blocks else { return fetch.gone(map: pull.map, attempt: pull.source.attempt) }
-    for frame in blocks.dropFirst(pull.sequence) {
+    // Like an answer over the network: blocks until the room is used, one at least.
+    var room = pull.credit
+    for block in blocks.dropFirst(pull.sequence) {
+      guard room > 0 else { break }
+      let frame = try block.frame(in: reactor.pool)
       fetch.take(try Block(verifying: frame), now: reactor.now.nanoseconds)
+      room -= block.byteCount
     }
     fetch.pulled(map: pull.map, attempt: pull.source.attempt, total: blocks.count)
   }
 
   // MARK: Reports
 
-  private func finish(_ task: MapTask, _ attempt: Attempt) {
+  private func finish(_ task: MapTask, _ attempt: Attempt) throws {
+    let report = try task.finish()
     server.keep(task.output)
     end()
     var frame = Frame(.mapDone, job: bond.job)
     frame.map = task.output.name.map
     frame.attempt = attempt.number
-    frame.payload =
-      MapReport(
-        counters: task.counters, shuffledRecords: task.output.recordCount,
-        shuffledBytes: task.output.byteCount, digest: task.output.digest
-      ).payload
+    frame.payload = report.payload
     reactor.send(control, frame)
   }
 

@@ -241,13 +241,15 @@ extension Client {
     if port == .cluster, command.keys != nil {
       return routeInCluster(command, arguments)
     }
-    switch node.shards.route(command, arguments) {
+    switch node.shards.route(command, arguments, session.version) {
     case .shard(let shard):
       return submit(command, arguments, to: UInt32(shard))
     case .parts(let parts, let join):
       return split(command, arguments, parts, join)
     case .everyShard(let join):
       return spread(command, arguments, join)
+    case .packed(let shard, let query):
+      return read(query, in: UInt32(shard))
     case .crossSlot:
       answer { Refusals.crossShard(&$0) }
       return true
@@ -291,6 +293,25 @@ extension Client {
     let context = Ticket(sequence: replies.expect(duty)).context(of: connection)
     began(duty)
     node.host.submit(command, arguments, session.version, duty, context)
+    return true
+  }
+
+  /// Sends a shard a read-only command that is packed already.
+  private func read(_ query: [UInt8], in group: UInt32) -> Bool {
+    let passage = order.passage(for: group, isReadOnly: true)
+    guard passage != .hold else {
+      pauseReading(.reads(group: group))
+      return false
+    }
+    let duty = ReplyQueue.Duty(
+      group: group, isWrite: passage == .write, byteCount: query.count)
+    let context = Ticket(sequence: replies.expect(duty)).context(of: connection)
+    began(duty)
+    if duty.isWrite {
+      node.host.write(group, context, query.rawSpan)
+    } else {
+      node.host.read(group, context, query.rawSpan)
+    }
     return true
   }
 

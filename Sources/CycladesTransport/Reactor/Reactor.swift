@@ -86,7 +86,7 @@ public final class Reactor {
       if isStopping, hasNothingLeft, mailbox.close() { return }
       let park = deferred.isEmpty && executor.isIdle && mailbox.prepareToPark()
       let events = try core.turn(park: park)
-      mailbox.unpark()
+      if park { mailbox.unpark() }
       deliver(events)
       runDeferred()
       mailbox.drain(self)
