@@ -12,7 +12,7 @@ import Logging
 /// Sends back what arrives: the received block itself, nothing is copied.
 struct Echo: ConnectionHandler {
   mutating func received(_ bytes: RawSpan, _ io: inout ConnectionIO) -> Progress {
-    io.send(sharing: 0..<bytes.byteCount)
+    io.send(received: 0..<bytes.byteCount)
     return Progress(consumed: bytes.byteCount)
   }
 }

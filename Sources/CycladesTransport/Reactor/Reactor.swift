@@ -259,9 +259,8 @@ public final class Reactor {
   /// for it. Only inside `received`; the range counts from the start of its span.
   ///
   /// The part keeps its whole block, at most `receiveBlockSize`, until it is sent.
-  public func send(_ connection: ConnectionID, sharing range: Range<Int>) {
-    if let shownFrame { return core.send(connection, shownFrame.share(range)) }
-    core.send(connection, sharing: range)
+  public func send(_ connection: ConnectionID, received range: Range<Int>) {
+    core.send(connection, shareReference(range))
   }
 
   /// Queues a copy of bytes, made next to what else was copied for this connection.

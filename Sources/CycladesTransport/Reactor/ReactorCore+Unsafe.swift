@@ -147,12 +147,6 @@ internal import CCycladesReactor
     unsafe cyc_send_slice(raw, connection.rawValue, reference.raw)
   }
 
-  func send(_ connection: ConnectionID, sharing range: Range<Int>) {
-    precondition(range.lowerBound >= 0, "range out of bounds")
-    unsafe cyc_send_shared(
-      raw, connection.rawValue, UInt32(range.lowerBound), UInt32(range.count))
-  }
-
   func send(_ connection: ConnectionID, copying bytes: RawSpan) {
     unsafe bytes.withUnsafeBytes { source in
       guard let start = source.baseAddress else { return }
