@@ -1,5 +1,5 @@
-// bench-transport [--json] [--rounds N] [--seconds S] [--only ROW] [--perf FILE]: what a message costs
-// a server. With --perf, the handler column runs once more under `perf record`.
+// bench-transport [--json] [--rounds N] [--seconds S] [--only ROW] [--perf FILE]: what a message
+// costs a server. With --perf, the handler column runs once more under `perf record`.
 //
 // Every row is a load, every column a server in a process of its own; the load generator is a third
 // process. All columns of a row are measured in turns within one round, so that a slow moment of

@@ -1,5 +1,5 @@
-// transport-cyclades handler|async|frames|frames-async: the servers that users of Cyclades write, echo
-// and the end of a stream of frames.
+// transport-cyclades handler|async|frames|frames-async: the servers that users of Cyclades write,
+// echo and the end of a stream of frames.
 //
 // Prints its port, serves until standard input ends, prints what it counted as one line of JSON.
 
