@@ -89,7 +89,8 @@ func recording<R>(_ server: Server, to file: String, _ body: () throws -> R) thr
   let perf = Process()
   perf.executableURL = URL(fileURLWithPath: "/usr/bin/env")
   perf.arguments = [
-    "perf", "record", "-q", "-e", "cpu-clock", "-F", "999", "-g", "-p", "\(server.identifier)", "-o",
+    "perf", "record", "-q", "-e", "cpu-clock", "-F", "999", "-g", "-p", "\(server.identifier)",
+    "-o",
     file,
   ]
   try perf.run()

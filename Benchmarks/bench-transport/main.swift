@@ -1,5 +1,5 @@
-// bench-transport [--json] [--rounds N] [--seconds S] [--only ROW] [--perf FILE]: what a message costs
-// a server. With --perf, the handler column runs once more under `perf record`.
+// bench-transport [--json] [--rounds N] [--seconds S] [--only ROW] [--perf FILE]: what a message
+// costs a server. With --perf, the handler column runs once more under `perf record`.
 //
 // Every row is a load, every column a server in a process of its own; the load generator is a third
 // process. All columns of a row are measured in turns within one round, so that a slow moment of
@@ -43,7 +43,8 @@ guard let options = Options(Array(CommandLine.arguments.dropFirst())) else {
   note("usage: bench-transport [--json] [--rounds N] [--seconds S] [--only ROW] [--perf FILE]")
   exit(64)
 }
-let rows = Row.all.filter { row in options.only.map { row.name.contains($0) } ?? true }
+var rows = Row.all.filter { row in options.only.map { row.name == $0 } ?? true }
+if rows.isEmpty { rows = Row.all.filter { $0.name.contains(options.only ?? "") } }
 guard !rows.isEmpty else {
   note("error: no row is called that; rows: \(Row.all.map(\.name).joined(separator: "; "))")
   exit(64)

@@ -9,7 +9,7 @@ struct Echo: ConnectionHandler {
 
   mutating func received(_ bytes: RawSpan, _ io: inout ConnectionIO) -> Progress {
     byteCount += bytes.byteCount
-    io.send(sharing: 0..<bytes.byteCount)  // the block that the kernel filled is sent as it is
+    io.send(received: 0..<bytes.byteCount)  // the block that the kernel filled is sent as it is
     return Progress(consumed: bytes.byteCount)
   }
 

@@ -1,9 +1,9 @@
-/// A connection of the async tier as its reactor sees it: what arrived and nobody has taken yet, and
-/// who waits for what.
+/// A connection of the async tier as its reactor sees it: what arrived and nobody has taken yet,
+/// and who waits for what.
 ///
 /// What arrives while somebody waits is handed over by reference, in the continuation. What arrives
-/// while nobody does is kept, large pieces by reference, small ones gathered by the reactor; past the
-/// limit reading is paused, and the peer has to wait.
+/// while nobody does is kept, large pieces by reference, small ones gathered by the reactor; past
+/// the limit reading is paused, and the peer has to wait.
 ///
 /// Unchecked: everything but the constants is touched on the reactor's thread only.
 final class Channel: @unchecked Sendable {
@@ -45,7 +45,8 @@ final class Channel: @unchecked Sendable {
   private var reader: Waiter<Arrival>?
   private var writers: [Waiter<TransportError?>] = []
   private var closers: [Resumption<Void>] = []
-  /// Tickets of waits that were cancelled before they began; one whose wait was over is left behind.
+  /// Tickets of waits that were cancelled before they began; one whose wait was over is left
+  /// behind.
   private var cancelledRead: UInt64 = 0
   private var cancelledWrites: Set<UInt64> = []
 

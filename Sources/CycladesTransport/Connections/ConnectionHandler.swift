@@ -78,7 +78,7 @@ public struct ConnectionIO {
   public func send(_ bytes: Bytes) { reactor.send(connection, bytes) }
 
   /// Queues a part of the input being shown, by reference; only inside `received`.
-  public func send(sharing range: Range<Int>) { reactor.send(connection, sharing: range) }
+  public func send(received range: Range<Int>) { reactor.send(connection, received: range) }
 
   /// Queues a copy of bytes.
   public func send(copying bytes: RawSpan) { reactor.send(connection, copying: bytes) }

@@ -6,7 +6,8 @@
   extension ReactorGroup: Service {
     /// Runs until a graceful shutdown or a cancellation, then stops the reactors.
     ///
-    /// Give it to a service group before everything that uses it: services are shut down last first.
+    /// Give it to a service group before everything that uses it: services are shut down last
+    /// first.
     public func run() async throws {
       try? await gracefulShutdown()
       await shutdown()

@@ -5,8 +5,8 @@
 
   /// Exports what reactors count to swift-metrics, once per interval.
   ///
-  /// Counting happens in C, in the reactors; a message never touches swift-metrics. Every metric has
-  /// the dimension `reactor`, the number of the reactor in its group.
+  /// Counting happens in C, in the reactors; a message never touches swift-metrics. Every metric
+  /// has the dimension `reactor`, the number of the reactor in its group.
   public struct MetricsExporter: Sendable {
     private let group: ReactorGroup
     private let interval: Duration

@@ -259,7 +259,7 @@ public final class Reactor {
   /// for it. Only inside `received`; the range counts from the start of its span.
   ///
   /// The part keeps its whole block, at most `receiveBlockSize`, until it is sent.
-  public func send(_ connection: ConnectionID, sharing range: Range<Int>) {
+  public func send(_ connection: ConnectionID, received range: Range<Int>) {
     core.send(connection, shareReference(range))
   }
 
