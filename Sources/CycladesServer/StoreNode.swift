@@ -16,6 +16,8 @@ final class StoreNode {
   let directory: NodeDirectory
   let commands = ServerCommands()
   let parser: RequestParser
+  /// For requests that were queued by MULTI, which are parsed again while others are being handled.
+  let queuedParser: RequestParser
   let windowLimits: ReplyWindow.Limits
 
   private(set) var clients = ClientTable()
@@ -47,6 +49,7 @@ final class StoreNode {
     var limits = RequestLimits()
     limits.bulkBytesMax = UInt32(configuration.maximumValueBytes)
     parser = RequestParser(limits: limits)
+    queuedParser = RequestParser(limits: limits)
     windowLimits = ReplyWindow.Limits(queuedMax: configuration.reactor.sendHighWatermark)
 
     endpoints = [ClientListener(.cluster), ClientListener(.plain)]

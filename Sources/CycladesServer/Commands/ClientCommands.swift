@@ -163,7 +163,8 @@ extension Client {
     var fields = [
       "id=\(id)", "addr=\(address)", "name=\(session.name)",
       "age=\(connectedAt.seconds(until: now))", "idle=\(lastRequestAt.seconds(until: now))",
-      "flags=\(session.isReadOnly ? "r" : "N")", "db=0", "owed=\(owed)",
+      "flags=\(flags)", "db=0", "multi=\(transaction.isQueueing ? transaction.steps.count : -1)",
+      "watch=\(transaction.watchedCount)", "owed=\(owed)",
     ]
     fields.append("cmd=\(lastCommand?.name ?? "NULL")")
     fields.append("user=default")
@@ -171,5 +172,13 @@ extension Client {
     fields.append("lib-ver=\(session.libraryVersion)")
     fields.append("resp=\(session.version.rawValue)")
     return fields.joined(separator: " ")
+  }
+
+  /// Redis' letters for what the connection is in.
+  private var flags: String {
+    var letters = ""
+    if session.isReadOnly { letters += "r" }
+    if transaction.isQueueing { letters += "x" }
+    return letters.isEmpty ? "N" : letters
   }
 }

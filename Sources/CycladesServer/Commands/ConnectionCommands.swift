@@ -104,6 +104,7 @@ extension ServerCommands {
     _ client: Client, _ arguments: borrowing Arguments, _ reply: inout Reply
   ) throws(Misuse) {
     client.session = ClientSession()
+    client.transaction = ClientTransaction()
     reply.appendSimple("RESET")
   }
 
