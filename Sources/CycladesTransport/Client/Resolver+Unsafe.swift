@@ -76,7 +76,7 @@ extension SocketAddress {
         unsafe withUnsafeBytes(of: six.sin6_addr) { unsafe to.copyMemory(from: $0) }
       }
       address.scope = six.sin6_scope_id
-      address.ipv6 = true
+      address.family = CYC_FAMILY_IPV6
     default: return nil
     }
     self.init(address)
