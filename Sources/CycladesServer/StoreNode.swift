@@ -21,6 +21,7 @@ final class StoreNode {
   let windowLimits: ReplyWindow.Limits
 
   private(set) var clients = ClientTable()
+  var subscriptions = Subscriptions()
   var statistics = ServerStatistics()
 
   /// Where replies are put together before they are sent, one at a time.
@@ -120,6 +121,7 @@ final class StoreNode {
 
   func closed(_ connection: ConnectionID, _ reason: CloseReason) {
     guard let client = clients.remove(connection) else { return }
+    client.stopListening()
     logger.trace(
       "client gone",
       metadata: ["client.address": "\(client.address)", "reason": "\(reason)"])
@@ -166,6 +168,8 @@ private final class OutcomeReceiver: ReplicaHostDelegate {
   func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
     node?.completed(context, outcome, reply)
   }
+
+  func noticed(_ notice: RawSpan, from peer: NodeID) { node?.noticed(notice) }
 
   func failed(_ error: ReplicationError) { node?.failed(error) }
 

@@ -32,14 +32,14 @@ public final class ReplicaHost {
   private let newMachine: (UInt32) -> any StateMachine
   private var replicas: [Group?] = []
   private var couriers: [Courier] = []
-  private var links: [NodeID: PeerLink] = [:]
+  var links: [NodeID: PeerLink] = [:]
   private var announcements: [NodeID: [UInt8]] = [:]
   private var listener: PeerListener!
   /// For groups this node is no member of: whom to ask.
   private var guesses: [Int]
   private var refused: [(RequestContext, Refusal)] = []
   private var hasNewWork = false
-  private var isStopping = false
+  var isStopping = false
 
   private static let tickInterval = Duration.milliseconds(10)
 
@@ -460,6 +460,9 @@ extension ReplicaHost: PeerHost {
       return true
     case .reply:
       receivedReply(header, frame, group)
+      return true
+    case .notice:
+      noticed(frame, from: peer)
       return true
     case .snapshotHead, .snapshotPart, .snapshotEnd, .snapshotOffer, .snapshotPull:
       snapshots.received(header, frame, from: peer)

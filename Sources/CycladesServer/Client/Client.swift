@@ -62,6 +62,7 @@ final class Client {
   var session = ClientSession()
   var transaction = ClientTransaction()
   var awaited: Awaited?
+  var listening = Listening()
   private(set) var lastCommand: Command?
   private(set) var lastRequestAt: Instant
 
@@ -73,6 +74,8 @@ final class Client {
   private var isHoldingInput = false
   /// True once the client sends nothing more.
   private var hasInputEnded = false
+  /// True once the connection was closed because it listened and did not read.
+  var isCut = false
   /// True once nothing more is read; the connection closes behind the last reply.
   private var isEnding = false
 
@@ -139,6 +142,10 @@ final class Client {
       answer { $0.appendWrongArity(command) }
       return true
     }
+    if session.version == .v2, !listening.isEmpty, !node.commands.isForListeners(command) {
+      answer { Refusals.listening(command, &$0) }
+      return true
+    }
     if transaction.isQueueing, !node.commands.isImmediate(command) {
       queue(command, arguments, request)
     } else if command.scope == .server {
@@ -176,7 +183,7 @@ final class Client {
   }
 
   /// Starts nothing behind the command at hand until it is answered.
-  func await(_ command: Awaited) {
+  func wait(for command: Awaited) {
     awaited = command
     pause = .awaited
     node.reactor.pauseReading(connection)

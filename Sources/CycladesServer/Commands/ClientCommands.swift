@@ -163,7 +163,9 @@ extension Client {
     var fields = [
       "id=\(id)", "addr=\(address)", "name=\(session.name)",
       "age=\(connectedAt.seconds(until: now))", "idle=\(lastRequestAt.seconds(until: now))",
-      "flags=\(flags)", "db=0", "multi=\(transaction.isQueueing ? transaction.steps.count : -1)",
+      "flags=\(flags)", "db=0", "sub=\(listening.channels.count)",
+      "psub=\(listening.patterns.count)", "ssub=\(listening.shardChannels.count)",
+      "multi=\(transaction.isQueueing ? transaction.steps.count : -1)",
       "watch=\(transaction.watchedCount)", "owed=\(owed)",
     ]
     fields.append("cmd=\(lastCommand?.name ?? "NULL")")
@@ -177,6 +179,7 @@ extension Client {
   /// Redis' letters for what the connection is in.
   private var flags: String {
     var letters = ""
+    if !listening.isEmpty { letters += "P" }
     if session.isReadOnly { letters += "r" }
     if transaction.isQueueing { letters += "x" }
     return letters.isEmpty ? "N" : letters

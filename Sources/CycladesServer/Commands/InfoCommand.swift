@@ -20,6 +20,10 @@ struct ServerStatistics {
   var protocolErrors: UInt64 = 0
   /// Commands answered with an error that says they were not executed.
   var refusals: UInt64 = 0
+  /// Messages that clients of this node published.
+  var messages: UInt64 = 0
+  /// Clients that were closed because they listened but did not read.
+  var slowListeners: UInt64 = 0
   /// Commands answered with UNKNOWNOUTCOME.
   var unknownOutcomes: UInt64 = 0
 
@@ -128,6 +132,11 @@ extension StoreNode {
         ("protocol_errors", String(statistics.protocolErrors)),
         ("refused_commands", String(statistics.refusals)),
         ("unknown_outcomes", String(statistics.unknownOutcomes)), ("evicted_keys", "0"),
+        ("pubsub_channels", String(subscriptions.count(.channel))),
+        ("pubsub_patterns", String(subscriptions.count(.pattern))),
+        ("pubsubshard_channels", String(subscriptions.count(.shardChannel))),
+        ("pubsub_messages", String(statistics.messages)),
+        ("slow_listeners_closed", String(statistics.slowListeners)),
       ])
   }
 

@@ -19,6 +19,7 @@ struct ServerCommands {
   /// By command code.
   private let actions: [Action?]
   private let isImmediate: [Bool]
+  private let isForListeners: [Bool]
 
   init() {
     let count = Int(Command.all.map(\.code).max() ?? 0) + 1
@@ -27,7 +28,10 @@ struct ServerCommands {
     for (name, actor) in Self.acted { actions[Self.index(of: name)] = .act(actor) }
     var isImmediate = [Bool](repeating: false, count: count)
     for name in Self.immediate { isImmediate[Self.index(of: name)] = true }
+    var isForListeners = [Bool](repeating: false, count: count)
+    for name in Self.forListeners { isForListeners[Self.index(of: name)] = true }
     self.actions = actions
+    self.isForListeners = isForListeners
     self.isImmediate = isImmediate
   }
 
@@ -44,12 +48,26 @@ struct ServerCommands {
     ("readwrite", readWrite), ("asking", asking), ("command", command), ("client", client),
     ("config", config), ("info", info), ("cluster", cluster), ("cyclades", cyclades),
     ("multi", multi), ("discard", discard), ("unwatch", unwatch),
+    ("publish", publish), ("spublish", publishToShard), ("pubsub", pubsub),
   ]
 
-  private static let acted: [(String, Actor)] = [("watch", watch), ("exec", exec)]
+  private static let acted: [(String, Actor)] = [
+    ("watch", watch), ("exec", exec), ("subscribe", subscribe), ("unsubscribe", unsubscribe),
+    ("psubscribe", subscribeToPatterns), ("punsubscribe", unsubscribeFromPatterns),
+    ("ssubscribe", subscribeToShard), ("sunsubscribe", unsubscribeFromShard),
+  ]
 
   /// What is carried out after MULTI and not queued.
   private static let immediate = ["multi", "exec", "discard", "watch", "quit", "reset"]
+
+  /// What a RESP2 connection that listens may ask for: it could not tell other replies from messages.
+  private static let forListeners = [
+    "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "ping",
+    "quit", "reset",
+  ]
+
+  /// Whether a RESP2 connection that listens to channels may ask for a command.
+  func isForListeners(_ command: Command) -> Bool { isForListeners[Int(command.code)] }
 
   /// Whether a command is carried out at once even after MULTI.
   func isImmediate(_ command: Command) -> Bool { isImmediate[Int(command.code)] }

@@ -112,7 +112,7 @@ extension Client {
     var keys: [[UInt8]] = []
     for position in positions { keys.append([UInt8](copying: arguments[position])) }
     // What is read next must not be older than what is watched: nothing overtakes a WATCH.
-    await(.watch(sequence: sequence, group: group, keys: keys))
+    wait(for: .watch(sequence: sequence, group: group, keys: keys))
     return true
   }
 
@@ -135,7 +135,7 @@ extension Client {
         let sequence = submit(
           isReadOnly: builder.isReadOnly, to: group, { builder.finish(version) })
       else { return false }
-      if !pending.isOfShardAlone { await(.transaction(sequence: sequence, pending)) }
+      if !pending.isOfShardAlone { wait(for: .transaction(sequence: sequence, pending)) }
       transaction = ClientTransaction()
     } else {
       transaction = ClientTransaction()

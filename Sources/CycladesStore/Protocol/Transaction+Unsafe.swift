@@ -1,5 +1,4 @@
 internal import CCycladesRESP
-public import CycladesReplication
 
 /// Puts commands together that one shard carries out as one step, and the versions that watched keys
 /// must still have then.

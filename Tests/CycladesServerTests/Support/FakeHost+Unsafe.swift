@@ -78,6 +78,8 @@ final class FakeHost: ShardHost {
     return bytes
   }
 
+  func notify(_ notice: RawSpan) {}
+
   func leader(of group: UInt32) -> NodeID? { script.leader }
 
   var groups: [GroupStatus] {
