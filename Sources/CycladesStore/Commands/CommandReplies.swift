@@ -121,7 +121,8 @@ extension Command.Flags {
   fileprivate var names: [String] {
     let all: [(Self, String)] = [
       (.write, "write"), (.readOnly, "readonly"), (.denyOOM, "denyoom"),
-      (.pubsub, "pubsub"), (.noScript, "noscript"), (.loading, "loading"), (.stale, "stale"), (.fast, "fast"),
+      (.pubsub, "pubsub"), (.noScript, "noscript"), (.loading, "loading"), (.stale, "stale"),
+      (.fast, "fast"),
       (.noAuth, "no_auth"), (.allowBusy, "allow_busy"),
     ]
     return all.filter { contains($0.0) }.map(\.1)
