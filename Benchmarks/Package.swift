@@ -15,7 +15,7 @@ let package = Package(
   targets: [
     // What Cyclades is measured against, written as others write it.
     .target(name: "CRivals", path: "CRivals"),
-    // Rounds, medians and tables, shared by all benchmarks.
+    // Rounds, least times and tables, shared by all benchmarks.
     .target(name: "Measure", path: "Measure", swiftSettings: settings),
     .executableTarget(
       name: "bench-ring",

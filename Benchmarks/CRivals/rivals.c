@@ -44,18 +44,3 @@ uint64_t rival_lower_bound(const uint64_t *positions, size_t count, const uint64
   for (size_t i = 0; i < key_count; i++) sum += lower_bound(positions, count, keys[i]);
   return sum;
 }
-
-uint64_t rival_jump(int32_t nodes, const uint64_t *keys, size_t key_count) {
-  uint64_t sum = 0;
-  for (size_t i = 0; i < key_count; i++) {
-    uint64_t key = keys[i];
-    int64_t bucket = -1, next = 0;
-    while (next < nodes) {
-      bucket = next;
-      key = key * 2862933555777941757ull + 1;
-      next = (int64_t)((double)(bucket + 1) * ((double)(1ll << 31) / (double)((key >> 33) + 1)));
-    }
-    sum += (uint64_t)bucket;
-  }
-  return sum;
-}

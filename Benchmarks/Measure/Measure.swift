@@ -22,28 +22,71 @@ public struct Trial {
   }
 }
 
-/// Runs trials in turns and returns each one's median time per operation in nanoseconds.
+/// Runs trials in turns and returns each one's least time per operation in nanoseconds.
 ///
-/// Turns, so that a slow moment of the machine meets all columns alike; one more round before the
-/// measured ones warms caches and predictors. The time is that of this thread on a processor, so
-/// waiting for one does not count; trials run on this thread alone.
-public func medians(of trials: [Trial], rounds: Int) throws -> [Double] {
-  var times = [[Double]](repeating: [], count: trials.count)
+/// The least, because what else the machine does only ever adds. Turns, so that a slow moment meets
+/// all columns alike; one more round before the measured ones warms caches and predictors. The time
+/// is that of this thread on a processor, so waiting for one does not count; trials run on this
+/// thread alone.
+public func minima(of trials: [Trial], rounds: Int) throws -> [Double] {
+  var times = [Double](repeating: .infinity, count: trials.count)
   for round in 0...rounds {
     for (index, trial) in trials.enumerated() {
       let start = processorNanoseconds()
       try trial.run()
-      let taken = Double(processorNanoseconds() - start)
-      if round > 0 { times[index].append(taken / Double(trial.operations)) }
+      let taken = Double(processorNanoseconds() - start) / Double(trial.operations)
+      if round > 0 { times[index] = min(times[index], taken) }
     }
   }
-  return times.map { $0.sorted()[$0.count / 2] }
+  return times
 }
 
-private func processorNanoseconds() -> Int {
+/// Nanoseconds on a clock that never jumps.
+public func monotonicNanoseconds() -> Int { nanoseconds(CLOCK_MONOTONIC) }
+
+/// Nanoseconds that this thread has had a processor.
+public func processorNanoseconds() -> Int { nanoseconds(CLOCK_THREAD_CPUTIME_ID) }
+
+/// How often this thread gave its processor up to wait for something.
+public func waitCount() -> Int {
+  var usage = rusage()
+  // RUSAGE_THREAD, which is not in Swift's Glibc.
+  unsafe getrusage(1, &usage)
+  return usage.ru_nvcsw
+}
+
+private func nanoseconds(_ clock: clockid_t) -> Int {
   var time = timespec()
-  unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  unsafe clock_gettime(clock, &time)
   return time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+/// Work on a thread of its own, for what must go on while this thread measures.
+public final class BackgroundThread {
+  private let body: () -> Void
+  private var thread = pthread_t()
+
+  /// Starts the thread.
+  public init(_ body: @escaping @Sendable () -> Void) {
+    self.body = body
+    let me = unsafe Unmanaged.passUnretained(self).toOpaque()
+    let failure = unsafe pthread_create(
+      &thread, nil,
+      { argument in
+        unsafe Unmanaged<BackgroundThread>.fromOpaque(argument!).takeUnretainedValue().body()
+        return nil
+      }, me)
+    precondition(failure == 0, "no thread: error \(failure)")
+  }
+
+  /// Waits for the thread to end.
+  public func join() { pthread_join(thread, nil) }
+}
+
+/// Sleeps until a time on the clock of ``monotonicNanoseconds()``.
+public func sleep(untilNanoseconds time: Int) {
+  var until = timespec(tv_sec: time / 1_000_000_000, tv_nsec: time % 1_000_000_000)
+  while unsafe clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nil) == EINTR {}
 }
 
 /// A number with as many digits after the point as it deserves.

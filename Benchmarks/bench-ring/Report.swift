@@ -11,29 +11,78 @@ func print(_ rows: [Row]) {
             "\(short(row["ketama"] / row["single"])) x", "\(short(row["ketama"] / row["batch"])) x",
           ]
       })
-  print("\nbuilding and balance")
+  print("\nbuilding, reading from canonical bytes, and balance")
   printTable(
-    [["ring", "build ms", "add one ms", "bytes/node", "peak/average", "expected"]]
+    [["ring", "build ms", "add one ms", "decode ms", "bytes sent", "peak/average", "expected"]]
       + rows.map { row in
         let statistics = row.ring.statistics
         return [
           "\(row.nodes) x 256", short(row.buildMilliseconds), short(row.addMilliseconds),
-          "\(row.ring.byteCount / row.nodes)", short(statistics.peakToAverage),
-          short(statistics.expectedPeakToAverage),
+          short(row.decodeMilliseconds), "\(row.ring.bytes.count)",
+          short(statistics.peakToAverage), short(statistics.expectedPeakToAverage),
+        ]
+      })
+  print("\nmemory, bytes per node")
+  printTable(
+    [["ring"] + rows[0].memory.map(\.name)]
+      + rows.map { row in ["\(row.nodes) x 256"] + row.memory.map { "\($0.bytes)" } })
+  print("\na reader's ns per lookup, alone and while another thread swaps rings")
+  printTable(
+    [["ring", "alone", "with swaps", "slowdown", "waits"]]
+      + rows.map { row in
+        [
+          "\(row.nodes) x 256", short(row.swaps.quiet), short(row.swaps.busy),
+          percent(row.swaps.slowdown), "\(row.swaps.waits)",
         ]
       })
 }
 
+/// The bars that the project sets itself, beside what this run measured.
+func printBars(_ rows: [Row]) {
+  guard let row = rows.first(where: { $0.nodes == 1000 }),
+    let large = rows.first(where: { $0.nodes == 10_000 })
+  else { return }
+  let (single, batch) = (row["ketama"] / row["single"], row["ketama"] / row["batch"])
+  let bars: [(String, String, String, Bool)] = [
+    ("single lookup", "<= 10 ns", short(row["single"]), row["single"] <= 10),
+    ("batched lookup", "<= 4 ns", short(row["batch"]), row["batch"] <= 4),
+    ("24-byte key, hashed, batched", "<= 7 ns", short(row["hash+batch"]), row["hash+batch"] <= 7),
+    ("ketama's search / single", ">= 15 x", short(single), single >= 15),
+    ("ketama's search / batched", ">= 25 x", short(batch), batch >= 25),
+    ("10,000 nodes, batched", "<= 10 ns", short(large["batch"]), large["batch"] <= 10),
+    ("build", "<= 12 ms", short(row.buildMilliseconds), row.buildMilliseconds <= 12),
+    ("add one node", "<= 3 ms", short(row.addMilliseconds), row.addMilliseconds <= 3),
+    (
+      "readers' slowdown at 1 kHz", "<= 5 %", percent(row.swaps.slowdown),
+      row.swaps.slowdown <= 0.05
+    ),
+  ]
+  print("\nbars, at 1000 x 256 unless said")
+  printTable(
+    [["", "bar", "measured", ""]]
+      + bars.map { [$0.0, $0.1, $0.2, $0.3 ? "met" : "MISSED"] })
+}
+
+private func percent(_ share: Double) -> String {
+  share < 0 ? "-\(short(-share * 100)) %" : "\(short(share * 100)) %"
+}
+
 func printJSON(_ rows: [Row]) {
+  func object(_ pairs: [(String, some Any)]) -> String {
+    "{" + pairs.map { "\"\($0)\": \($1)" }.joined(separator: ", ") + "}"
+  }
   let objects = rows.map { row in
     let statistics = row.ring.statistics
-    let lookups = row.lookups.map { "\"\($0.name)\": \($0.nanoseconds)" }.joined(separator: ", ")
     return """
       {"nodes": \(row.nodes), "points": \(row.ring.pointCount), \
-      "lookup_ns": {\(lookups)}, "build_ms": \(row.buildMilliseconds), \
-      "add_one_ms": \(row.addMilliseconds), "bytes_per_node": \(row.ring.byteCount / row.nodes), \
+      "lookup_ns": \(object(row.lookups.map { ($0.name, $0.nanoseconds) })), \
+      "build_ms": \(row.buildMilliseconds), "add_one_ms": \(row.addMilliseconds), \
+      "decode_ms": \(row.decodeMilliseconds), "canonical_bytes": \(row.ring.bytes.count), \
+      "bytes_per_node": \(object(row.memory.map { ($0.name, $0.bytes) })), \
       "peak_to_average": \(statistics.peakToAverage), \
-      "expected_peak_to_average": \(statistics.expectedPeakToAverage)}
+      "expected_peak_to_average": \(statistics.expectedPeakToAverage), \
+      "reader_alone_ns": \(row.swaps.quiet), "reader_with_swaps_ns": \(row.swaps.busy), \
+      "reader_waits": \(row.swaps.waits)}
       """
   }
   print("[\(objects.joined(separator: ",\n "))]")

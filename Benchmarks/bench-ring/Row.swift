@@ -23,40 +23,67 @@ struct Row {
   let nodes: Int
   let ring: Ring
   /// Nanoseconds per lookup by name of the column.
-  private(set) var lookups: [(name: String, nanoseconds: Double)] = []
-  private(set) var buildMilliseconds = 0.0
-  private(set) var addMilliseconds = 0.0
+  let lookups: [(name: String, nanoseconds: Double)]
+  let buildMilliseconds: Double
+  let addMilliseconds: Double
+  let decodeMilliseconds: Double
+  /// Bytes per node by name of the placement.
+  let memory: [(name: String, bytes: Int)]
+  let swaps: Swaps
 
   init(nodes: Int, keys: Keys, rounds: Int) throws {
     self.nodes = nodes
+    let members = (0..<nodes).map { Member(id: "node-\($0)") }
     var builder = try RingBuilder()
-    for number in 0..<nodes { try builder.add(Member(id: "node-\(number)")) }
+    for member in members { try builder.add(member) }
     let ring = try builder.build()
     self.ring = ring
     var larger = RingBuilder(ring)
     try larger.add(Member(id: "newcomer"))
 
-    let lookups = Self.lookups(ring, keys) + Self.rivals(ring, keys)
-    let times = try medians(of: lookups, rounds: rounds)
+    let jump = try JumpHash(members)
+    let maglev = try MaglevTable(members, size: Self.maglevSize(nodes))
+    let lookups =
+      Self.lookups(ring, keys) + Self.rivals(ring, keys) + [
+        Self.single("jump", jump, keys), Self.single("maglev", maglev, keys),
+      ]
+    let times = try minima(of: lookups, rounds: rounds)
     self.lookups = zip(lookups.map(\.name), times).map { ($0, $1) }
     let changes = [
       Trial("build", operations: 1) { [builder] in keep(UInt64(try builder.build().byteCount)) },
       Trial("add", operations: 1) { [larger] in keep(UInt64(try larger.build().byteCount)) },
+      Trial("decode", operations: 1) { keep(UInt64(try Ring(bytes: ring.bytes).byteCount)) },
     ]
-    let taken = try medians(of: changes, rounds: rounds)
-    (buildMilliseconds, addMilliseconds) = (taken[0] / 1e6, taken[1] / 1e6)
+    let taken = try minima(of: changes, rounds: rounds).map { $0 / 1e6 }
+    (buildMilliseconds, addMilliseconds, decodeMilliseconds) = (taken[0], taken[1], taken[2])
+    memory = [
+      ("ring", ring.byteCount / nodes),
+      ("ketama (160 points, as structs)", 160 * MemoryLayout<rival_point>.stride),
+      ("KetamaRing", try KetamaRing(members).byteCount / nodes),
+      ("maglev", maglev.byteCount / nodes), ("jump", jump.byteCount / nodes),
+    ]
+    swaps = try Swaps(ring, keys: keys, rounds: rounds)
   }
 
   subscript(name: String) -> Double { lookups.first { $0.name == name }!.nanoseconds }
 
+  /// The sizes of Maglev's paper, and one with a hundred entries per node beyond them.
+  private static func maglevSize(_ nodes: Int) -> Int {
+    nodes <= 100 ? 65_537 : nodes <= 1000 ? 655_373 : 1_000_003
+  }
+
+  private static func single(_ name: String, _ placement: some Placement, _ keys: Keys) -> Trial {
+    Trial(name, operations: keys.positions.count) {
+      var sum = 0
+      for position in keys.positions { sum &+= placement.ownerIndex(ofPosition: position) }
+      keep(UInt64(sum))
+    }
+  }
+
   private static func lookups(_ ring: Ring, _ keys: Keys) -> [Trial] {
     let count = keys.positions.count
     return [
-      Trial("single", operations: count) {
-        var sum = 0
-        for position in keys.positions { sum &+= ring.ownerIndex(ofPosition: position) }
-        keep(UInt64(sum))
-      },
+      single("single", ring, keys),
       Trial("batch", operations: count) {
         var owners = [UInt16](repeating: 0, count: count)
         var span = owners.mutableSpan
@@ -91,9 +118,6 @@ struct Row {
       },
       Trial("ketama", operations: count) {
         unsafe keep(rival_ketama(points, points.count, positions, count))
-      },
-      Trial("jump", operations: count) {
-        unsafe keep(rival_jump(Int32(ring.members.count), positions, count))
       },
     ]
   }

@@ -1,7 +1,7 @@
 // bench-ring [--json] [--rounds N]: what a lookup costs, beside what it costs elsewhere.
 //
 // Every row is a ring of nodes of weight 1 at 256 points, every column is measured in the same run
-// over the same 2^20 random positions, and every figure is the median of several rounds. Hashing is not
+// over the same 2^20 random positions, and every figure is the least of several rounds. Hashing is not
 // included, except in "hash+batch": 2^16 keys of 24 bytes, hashed with XXH3 through the public API.
 
 import CycladesRing
@@ -35,4 +35,9 @@ for nodes in [10, 1000, 10_000] {
   if !options.asJSON { note("measuring \(nodes) nodes x 256 points ...") }
   rows.append(try Row(nodes: nodes, keys: keys, rounds: options.rounds))
 }
-options.asJSON ? printJSON(rows) : print(rows)
+if options.asJSON {
+  printJSON(rows)
+} else {
+  print(rows)
+  printBars(rows)
+}

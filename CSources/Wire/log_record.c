@@ -39,8 +39,8 @@ int cyc_log_prefix_decode(
   if (copy.log != log || copy.segment != segment || copy.offset != offset) return 0;
   if (copy.version != CYC_LOG_VERSION || copy.first > 1) return 0;
   if (copy.size < CYC_LOG_PREFIX_SIZE) return 0;
-  if (copy.kind != CYC_LOG_ENTRY && copy.kind != CYC_LOG_PROMISE) return 0;
-  if (copy.kind == CYC_LOG_PROMISE && copy.size != CYC_LOG_PREFIX_SIZE) return 0;
+  if (copy.kind < CYC_LOG_ENTRY || copy.kind > CYC_LOG_FORGOT) return 0;
+  if (copy.kind != CYC_LOG_ENTRY && copy.size != CYC_LOG_PREFIX_SIZE) return 0;
   if (copy.checksum != cyc_log_prefix_checksum(&copy)) return 0;
   *prefix = copy;
   return 1;

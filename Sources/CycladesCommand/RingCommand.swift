@@ -38,14 +38,17 @@ struct RingCommand: ParsableCommand {
     }
   }
 
-  func run() throws {
+  func run() throws { print(try output(in: Terminal())) }
+
+  /// What the command prints.
+  func output(in terminal: Terminal) throws -> String {
     do {
       let ring = try Self.ring(nodes, pointsPerUnit: pointsPerUnit)
       let other = try diff.map { try Self.ring($0, pointsPerUnit: pointsPerUnit) }
       let report = RingReport(
         ring: ring, keys: key, preference: preference, other: other,
         showsStatistics: stats || (key.isEmpty && diff == nil))
-      print(json ? try report.json : report.text(in: Terminal()))
+      return json ? try report.json : report.text(in: terminal)
     } catch let error as RingError {
       throw ValidationError(error.message)
     }

@@ -89,21 +89,29 @@ struct SimulateCommand: ParsableCommand {
   }
 
   private func findBugs(_ options: SimulationOptions) throws {
-    var missed = 0
+    let next = Atomic(0)
+    let found = Mutex<[SimulationReport?]>(Array(repeating: nil, count: PlantedBug.all.count))
+    DispatchQueue.concurrentPerform(iterations: jobs) { _ in
+      while true {
+        let index = next.add(1, ordering: .relaxed).oldValue
+        guard index < PlantedBug.all.count else { return }
+        var options = options
+        options.bug = PlantedBug.all[index]
+        let report = (first..<first + seeds).lazy
+          .map { Simulation(seed: $0, options: options).run() }
+          .first { $0.failure != nil }
+        found.withLock { $0[index] = report }
+      }
+    }
+    let reports = found.withLock { $0 }
     print("seeds  found as            planted bug")
-    for bug in PlantedBug.all {
-      var options = options
-      options.bug = bug
-      let report = (first..<first + seeds).lazy
-        .map { Simulation(seed: $0, options: options).run() }
-        .first { $0.failure != nil }
-      let (count, kind) =
-        report.map { (String($0.seed - first + 1), $0.failure!.kind.rawValue) }
-        ?? ("-", "not found")
-      if report == nil { missed += 1 }
+    for (bug, report) in zip(PlantedBug.all, reports) {
+      let count = report.map { String($0.seed - first + 1) } ?? "-"
+      let kind = report?.failure?.kind.rawValue ?? "not found"
       print(column(count, 5), kind + spaces(18 - kind.count), bug, separator: "  ")
     }
-    print("\(PlantedBug.all.count) planted, \(missed) not found within \(seeds) seeds each")
+    let missed = reports.count { $0 == nil }
+    print("\(reports.count) planted, \(missed) not found within \(seeds) seeds each")
     if missed > 0 { throw ExitCode.failure }
   }
 

@@ -1,59 +1,65 @@
 /// Who replicates a group, and how patient and how greedy its replicas are.
 ///
-/// All replicas of a group must be given the same members and window.
+/// All replicas of a group must be given the same members and window, for ever: a change of members
+/// is decided in the log, and governs from a window behind its slot on.
 public struct Configuration: Sendable {
   /// This node.
   public var node: NodeID
-  /// All replicas in order of preference: the first stands for leader the soonest.
-  public var members: [NodeID]
+  /// A number that this node's disk was given when it was first used; zero when it has none.
+  public var incarnation: UInt64
+  /// The first replicas. A node that joins later is not among them.
+  public var membership: Membership
   /// The time limits.
   public var timing: Timing
-  /// How many slots may be proposed beyond the last decided one.
+  /// How many slots may be proposed beyond the last decided one, and so how many slots behind its own
+  /// a change of the membership takes effect.
   public var window: Int
   /// How many bytes may be proposed and undecided before proposals are refused.
   public var windowBytes: Int
   /// How many reads may wait for confirmation before further ones are refused.
   public var maximumReads: Int
 
+  /// The nodes of the first replicas, in order of preference.
+  public var members: [NodeID] { membership.members.map(\.id) }
+
+  /// Makes a configuration with defaults for a local network, of voters whose disks are not known yet.
+  public init(
+    node: NodeID, incarnation: UInt64 = 0, members: [NodeID], timing: Timing = Timing(),
+    window: Int = 64, windowBytes: Int = 64 << 20, maximumReads: Int = 65_536
+  ) {
+    self.init(
+      node: node, incarnation: incarnation,
+      membership: Membership(number: 0, members: members.map { Member(id: $0) }), timing: timing,
+      window: window, windowBytes: windowBytes, maximumReads: maximumReads)
+  }
+
   /// Makes a configuration with defaults for a local network.
   public init(
-    node: NodeID, members: [NodeID], timing: Timing = Timing(), window: Int = 64,
-    windowBytes: Int = 64 << 20, maximumReads: Int = 65_536
+    node: NodeID, incarnation: UInt64 = 0, membership: Membership, timing: Timing = Timing(),
+    window: Int = 64, windowBytes: Int = 64 << 20, maximumReads: Int = 65_536
   ) {
     self.node = node
-    self.members = members
+    self.incarnation = incarnation
+    self.membership = membership
     self.timing = timing
     self.window = window
     self.windowBytes = windowBytes
     self.maximumReads = maximumReads
   }
 
-  /// The number of replicas that any decision needs: a majority.
-  public var quorum: Int { members.count / 2 + 1 }
-
   /// Checks what can be checked without the peers.
   func validate() throws(PaxosError) {
-    guard members.contains(node) else {
-      throw PaxosError(.invalidConfiguration, "node \(node) is not a member of its own group")
+    guard node.rawValue != 0 else {
+      throw PaxosError(.invalidConfiguration, "node 0 names no node")
     }
-    // A vote is one bit of a word.
-    guard members.count <= 64 else {
-      throw PaxosError(.invalidConfiguration, "a group has at most 64 members")
-    }
-    for (rank, member) in members.enumerated() {
-      guard member.rawValue != 0 else {
-        throw PaxosError(.invalidConfiguration, "node 0 names no node")
-      }
-      guard !members[..<rank].contains(member) else {
-        throw PaxosError(.invalidConfiguration, "node \(member) is a member twice")
-      }
-    }
+    if let flaw = membership.flaw { throw PaxosError(.invalidConfiguration, flaw) }
     guard (1...4096).contains(window), windowBytes > 0, maximumReads > 0 else {
       throw PaxosError(.invalidConfiguration, "window, windowBytes or maximumReads out of range")
     }
     guard timing.heartbeat > 0, timing.electionTimeout > timing.heartbeat,
       timing.electionTimeout <= Timing.limit, timing.rankDelay <= Timing.limit,
-      timing.jitter <= Timing.limit, timing.diskTimeout <= Timing.limit
+      timing.jitter <= Timing.limit, timing.diskTimeout <= Timing.limit,
+      timing.returnPatience <= Timing.limit
     else {
       throw PaxosError(
         .invalidConfiguration,
@@ -74,18 +80,22 @@ public struct Timing: Sendable, Hashable {
   public var jitter: UInt64
   /// How long a leader's own disk may make no progress before it steps down.
   public var diskTimeout: UInt64
+  /// How long a voter that is preferred to the leader must be up and keep up until it is handed the
+  /// leadership; zero for never.
+  public var returnPatience: UInt64
 
   /// Makes time limits, by default for nodes of one data centre.
   public init(
     heartbeat: UInt64 = 50_000_000, electionTimeout: UInt64 = 500_000_000,
     rankDelay: UInt64 = 150_000_000, jitter: UInt64 = 150_000_000,
-    diskTimeout: UInt64 = 2_000_000_000
+    diskTimeout: UInt64 = 2_000_000_000, returnPatience: UInt64 = 3_000_000_000
   ) {
     self.heartbeat = heartbeat
     self.electionTimeout = electionTimeout
     self.rankDelay = rankDelay
     self.jitter = jitter
     self.diskTimeout = diskTimeout
+    self.returnPatience = returnPatience
   }
 
   /// No limit may be longer than a day: sums of them and the clock must not overflow.

@@ -4,14 +4,14 @@ public enum Event {
   ///
   /// The only clock of the core. Expected at least every half heartbeat interval.
   case tick(now: UInt64)
-  /// A message came in.
-  case received(Message, from: NodeID)
+  /// A message came in, from a node whose disk has this incarnation.
+  case received(Message, from: NodeID, incarnation: UInt64 = 0)
   /// Everything persisted with this token or an earlier one is durable.
   case persisted(token: UInt64)
   /// A client asks for a linearizable read; the answer is `readReady` or `readRefused` with its id.
   case read(id: UInt64)
   /// The way to a peer is open again: what was sent before may be lost.
-  case connected(NodeID)
+  case connected(NodeID, incarnation: UInt64 = 0)
   /// The log has no entries up to this slot any more: they are decided, durable and in a snapshot.
   ///
   /// To be told after `start`, too, when the log does not begin with slot 1.
@@ -19,8 +19,9 @@ public enum Event {
   /// The state after this slot came as a snapshot; it is durable, and the machine holds it.
   ///
   /// Only if `canInstall(through:)` says so right before. The log may forget all up to this slot, and
-  /// must keep what it has behind it.
-  case installed(through: Slot)
+  /// must keep what it has behind it. The schedule is the one that the snapshot came with, nil when
+  /// it is the one that the replica has.
+  case installed(through: Slot, schedule: MembershipSchedule? = nil)
 }
 
 /// What a replica asks of its shell, in this order.
@@ -33,6 +34,8 @@ public enum Effect {
   case send(Message, to: NodeID, after: UInt64?)
   /// Apply the decided entry. Comes in slot order, once per slot and life of the core.
   case apply(Entry)
+  /// The membership was decided, in the slot applied last, and will govern from that slot on.
+  case membershipChanged(Membership, effectiveFrom: Slot)
   /// Send `learn` messages with the decided entries `from...through` out of the log, where they are
   /// durable; a first part of them is enough, the peer asks on.
   case provide(to: NodeID, from: Slot, through: Slot)

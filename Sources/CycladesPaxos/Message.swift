@@ -12,9 +12,14 @@ public enum Message {
   /// Phase 1a: "promise to accept nothing below `ballot`, and tell me what you accepted from `from`".
   case prepare(Ballot, from: Slot)
   /// Phase 1b: promised; `entries` are all that the sender accepted from `from`, in slot order.
-  case promise(Ballot, from: Slot, commit: Slot, entries: [Entry])
+  ///
+  /// Of the `unknown` slots some are damaged on its disk: there it may have accepted something else.
+  case promise(
+    Ballot, from: Slot, commit: Slot, entries: [Entry], unknown: ClosedRange<Slot>? = nil)
   /// "Not in your ballot of this `round`": the sender promised more, or has decided more.
   case reject(round: UInt64, promised: Ballot, commit: Slot)
+  /// "Stand for leader at once": from the leader of the ballot, to one that has all it has.
+  case stand(Ballot)
 
   // Proposal.
 

@@ -45,14 +45,18 @@ extension Paxos {
       acknowledge()
       resumeFetch()
     case .candidate: voteForSelf()
-    case .leader: decideByQuorum()
+    case .leader:
+      decideByQuorum()
+      // The disk may be what the ballot waited for.
+      openBallot()
+      pumpAll()
     }
     releaseSlots()
   }
 
   /// Counts the slots that have become durable one behind the other.
   mutating func advanceDurable() {
-    while durable < window.last, window.token(durable + 1) <= durableToken { durable += 1 }
+    while window.holds(durable + 1), window.token(durable + 1) <= durableToken { durable += 1 }
   }
 
   /// Counts the slots that were accepted in the promised ballot one behind the other.
@@ -90,11 +94,15 @@ extension Paxos {
     var entries: [Entry] = []
     if from <= window.last {
       entries.reserveCapacity(Int(window.last - from + 1))
-      for slot in from...window.last { entries.append(window.entry(slot)) }
+      for slot in from...window.last where window.holds(slot) {
+        entries.append(window.entry(slot))
+      }
     }
+    let unknown = mutation.contains(.damageIsNothing) ? nil : window.damage(from: from)
     // Waits for the newest token, so that the entries it tells of are durable too.
     send(
-      .promise(ballot, from: from, commit: commit, entries: entries), to: sender, after: token)
+      .promise(ballot, from: from, commit: commit, entries: entries, unknown: unknown),
+      to: sender, after: token)
   }
 
   mutating func receiveAccept(_ entry: Entry, from sender: NodeID) {

@@ -18,14 +18,10 @@ struct Election {
   /// The canvass in progress; zero when there is none. Each has a number of its own.
   var canvass: UInt64 = 0
   var canvassCount: UInt64 = 0
-  /// A bit per member: who said yes to the canvass, or promised the ballot.
-  var votes: UInt64 = 0
   /// The highest round that a voter itself has promised, as far as it told.
   var highestRound: UInt64 = 0
-  /// The first slot that `prepare` asks about.
-  var from: Slot = 0
-  /// The entries of the highest ballot among the promises, for `from` and the slots behind it.
-  var gathered: [Entry?] = []
+  /// What the promises told, from the first slot on that `prepare` asks about.
+  var gathered = Gathered(from: 1)
 }
 
 extension Paxos {
@@ -50,8 +46,7 @@ extension Paxos {
     leader = nil
     leaderHeardAt = nil
     election.canvass = 0
-    election.votes = 0
-    election.gathered = []
+    election.gathered = Gathered(from: commit + 1)
     fetching = Fetch()
     releaseSlots()
   }
@@ -66,13 +61,15 @@ extension Paxos {
     canvass()
   }
 
+  /// Asks around. Also who may not stand does: perhaps it may, and has not heard of it.
   private mutating func canvass() {
     awaitLeader(patience: configuration.timing.electionTimeout / 2)
     election.canvassCount += 1
     election.canvass = election.canvassCount
-    election.votes = 1 << rank
-    for (index, member) in configuration.members.enumerated() where index != rank {
-      send(.canvass(commit: commit, token: election.canvass), to: member)
+    for index in peers.indices {
+      peers[index].hasVoted = index == own
+      guard index != own else { continue }
+      send(.canvass(commit: commit, token: election.canvass), to: peers[index].member.id)
     }
     standIfWanted()
   }
@@ -87,42 +84,42 @@ extension Paxos {
   }
 
   mutating func receiveCanvassReply(
-    granted: Bool, promised: Ballot, commit: Slot, token: UInt64, from index: Int
+    granted: Bool, promised: Ballot, commit: Slot, token: UInt64, from sender: NodeID,
+    _ index: Int?
   ) {
     guard role == .follower, election.canvass != 0, token == election.canvass else { return }
     election.highestRound = max(election.highestRound, promised.round)
     if commit > self.commit {
-      fetch(from: self.commit + 1, through: commit, of: configuration.members[index])
+      fetch(from: self.commit + 1, through: commit, of: sender)
     }
-    guard granted else { return }
-    election.votes |= 1 << index
+    guard granted, let index else { return }
+    peers[index].hasVoted = true
     standIfWanted()
   }
 
   private mutating func standIfWanted() {
-    guard election.votes.nonzeroBitCount >= configuration.quorum else { return }
-    stand()
+    if isElectable, isQuorum(\.hasVoted) { stand() }
   }
 
   /// Raises a ballot. `prepare` leaves when the own promise is durable, so that a candidate that
   /// crashes never uses the same ballot again.
-  private mutating func stand() {
+  mutating func stand() {
     let round = max(promised.round, election.highestRound) + 1
     promise(Ballot(round: round, node: configuration.node))
     role = .candidate
-    election.from = commit + 1
+    election.gathered = Gathered(from: commit + 1)
     election.retryAt = now + configuration.timing.electionTimeout / 2
     awaitLeader(patience: configuration.timing.electionTimeout)
-    for index in peers.indices where index != rank {
-      peers[index] = Peer()
-      sendPrepare(to: index)
+    for index in peers.indices {
+      peers[index].beginBallot()
+      if index != own { sendPrepare(to: index) }
     }
     voteForSelf()
   }
 
   mutating func sendPrepare(to index: Int) {
     send(
-      .prepare(promised, from: election.from), to: configuration.members[index],
+      .prepare(promised, from: election.gathered.from), to: peers[index].member.id,
       after: promiseToken)
   }
 
@@ -132,7 +129,7 @@ extension Paxos {
       awaitLeader(patience: 0)
     } else if now >= election.retryAt {
       election.retryAt = now + configuration.timing.electionTimeout / 2
-      for index in peers.indices where index != rank && election.votes & (1 << index) == 0 {
+      for index in peers.indices where index != own && !peers[index].hasVoted {
         sendPrepare(to: index)
       }
     }
@@ -140,48 +137,80 @@ extension Paxos {
 
   /// Counts the own promise, once it is durable like everybody else's.
   mutating func voteForSelf() {
-    guard role == .candidate, promiseToken <= durableToken else { return }
-    vote(of: rank)
+    guard role == .candidate, promiseToken <= durableToken, let own else { return }
+    var slot = election.gathered.from
+    while slot <= window.last {
+      if window.holds(slot) { election.gathered.add(window.entry(slot)) }
+      slot += 1
+    }
+    peers[own].unknown =
+      mutation.contains(.damageIsNothing) ? nil : window.damage(from: election.gathered.from)
+    peers[own].hasVoted = true
+    leadIfPromised()
   }
 
   mutating func receivePromise(
-    _ ballot: Ballot, from: Slot, commit: Slot, entries: [Entry], sender index: Int
+    _ ballot: Ballot, from: Slot, commit: Slot, entries: [Entry], unknown: ClosedRange<Slot>?,
+    sender index: Int
   ) {
-    guard role == .candidate, ballot == promised, from == election.from, commit < from,
-      entries.count <= 4 * configuration.window
+    guard ballot == promised, commit < from, !peers[index].hasVoted,
+      isComplete(entries, from: from, ballot: ballot, unknown: unknown)
     else { return }
-    var expected = from
-    for entry in entries {
-      guard entry.slot == expected, entry.ballot < ballot else { return }
-      expected += 1
+    if role == .candidate, from == election.gathered.from {
+      for entry in entries { election.gathered.add(entry) }
+    } else if role == .leader, from == proposer.unprepared {
+      for entry in entries { proposer.gathered.add(entry) }
+    } else {
+      return
     }
-    for (offset, entry) in entries.enumerated() {
-      if offset == election.gathered.count { election.gathered.append(nil) }
-      guard let other = election.gathered[offset] else {
-        election.gathered[offset] = entry
-        continue
-      }
-      election.gathered[offset] = preferred(other, entry)
-    }
-    peers[index].through = commit
-    vote(of: index)
+    peers[index].hasVoted = true
+    peers[index].unknown = unknown
+    peers[index].through = max(peers[index].through, commit)
+    if role == .candidate { leadIfPromised() } else { openIfPrepared() }
   }
 
-  private mutating func vote(of index: Int) {
-    election.votes |= 1 << index
-    guard election.votes.nonzeroBitCount >= configuration.quorum,
-      election.votes & (1 << rank) != 0
-    else { return }
-    lead()
+  /// Whether entries are all that an acceptor can tell of the slots from one on.
+  private func isComplete(
+    _ entries: [Entry], from: Slot, ballot: Ballot, unknown: ClosedRange<Slot>?
+  ) -> Bool {
+    let limit = 4 * configuration.window
+    guard entries.count <= limit else { return false }
+    if let unknown {
+      guard unknown.lowerBound >= from, unknown.upperBound - from < Slot(limit) else {
+        return false
+      }
+    }
+    var expected = from
+    for entry in entries {
+      while expected < entry.slot, unknown?.contains(expected) ?? false { expected += 1 }
+      guard entry.slot == expected, entry.ballot < ballot else { return false }
+      expected += 1
+    }
+    return true
+  }
+
+  /// Takes office when, for every slot in which anything may have been accepted, a quorum has told
+  /// under oath what it was. A disk that lost the slot does not say "nothing": it does not count.
+  private mutating func leadIfPromised() {
+    guard let own, peers[own].hasVoted, isQuorum(\.hasVoted) else { return }
+    let horizon = election.gathered.horizon(peers)
+    var slot = commit + 1
+    while slot <= horizon {
+      guard isQuorum({ $0.isDefinite(in: slot) }) else { return }
+      slot += 1
+    }
+    lead(horizon: horizon)
   }
 
   mutating func receiveReject(round: UInt64, promised: Ballot, commit: Slot, from sender: NodeID) {
     election.highestRound = max(election.highestRound, promised.round)
     guard role != .follower, round == self.promised.round else { return }
+    // New members may have decided already, in a lower ballot, what this leader does not know of.
+    let isOutrun = role == .candidate || commit >= proposer.unprepared ?? .max
     if promised > self.promised {
       becomeFollower()
       awaitLeader(patience: 0)
-    } else if role == .candidate, commit > self.commit {
+    } else if isOutrun, commit > self.commit {
       becomeFollower()
       awaitLeader(patience: 0)
       fetch(from: self.commit + 1, through: commit, of: sender)
@@ -190,48 +219,19 @@ extension Paxos {
 
   /// Takes office: proposes again, in the new ballot, whatever may have been decided before, and then
   /// a no-op. When that one is decided, so is everything that any earlier leader acknowledged.
-  private mutating func lead() {
+  private mutating func lead(horizon: Slot) {
     precondition(promiseToken <= durableToken, "leading in a ballot that may be forgotten")
     role = .leader
     leader = configuration.node
-    let proposals = proposalsOfPredecessors()
-    election.gathered = []
-    proposer = Proposer(noop: commit + Slot(proposals.count) + 1, heartbeatAt: now)
+    proposer = Proposer(
+      opening: max(horizon, commit) + 1, gathered: election.gathered, heartbeatAt: now)
+    election.gathered = Gathered(from: commit + 1)
     for index in peers.indices {
       peers[index].heardAt = now
       peers[index].sent = peers[index].through
-      peers[index].echo = 0
     }
-    for payload in proposals { append(payload) }
-    proposeNoop()
+    openBallot()
     pumpAll()
     sendHeartbeats()
-  }
-
-  /// Which of two accepted entries of a slot may have been decided: the one of the higher ballot.
-  private func preferred(_ a: Entry, _ b: Entry) -> Entry {
-    a.ballot < b.ballot ? b : a
-  }
-
-  /// For every undecided slot, the value of the highest ballot among the promises, or a no-op.
-  private func proposalsOfPredecessors() -> [Payload] {
-    let base = commit
-    let gatheredLast = election.from - 1 + Slot(election.gathered.count)
-    let last = max(window.last, gatheredLast)
-    var proposals: [Payload] = []
-    var slot = base + 1
-    while slot <= last {
-      let own = window.holds(slot) ? window.entry(slot) : nil
-      let theirs = slot <= gatheredLast ? election.gathered[Int(slot - election.from)] : nil
-      let highest =
-        switch (own, theirs) {
-        case (let own?, let theirs?): preferred(own, theirs)
-        default: own ?? theirs
-        }
-      proposals.append(
-        mutation.contains(.dropAccepted) ? makeNoop() : highest?.payload ?? makeNoop())
-      slot += 1
-    }
-    return proposals
   }
 }

@@ -21,12 +21,11 @@ extension Paxos {
   /// commit are of its own ballot, and counting replicas is enough.
   mutating func decideByQuorum() {
     precondition(role == .leader)
-    peers[rank].through = acceptedThrough
-    let quorum = configuration.quorum - (mutation.contains(.decideByMinority) ? 1 : 0)
-    let decided = peers.highest(by: quorum) { $0.through }
+    if let own { peers[own].through = acceptedThrough }
+    let decided = min(acceptedByQuorum(), through)
     guard decided > commit else { return }
     decide(through: decided)
-    proposeNoop()
+    openBallot()
     confirmReads()
     pumpAll()
   }
@@ -34,7 +33,9 @@ extension Paxos {
   /// Decides what the leader of the promised ballot has decided, as far as it was accepted in that
   /// ballot: an entry of a lower one may have lost its slot to another value.
   mutating func decideByLeader() {
-    let end = mutation.contains(.decideAnyBallot) ? window.last : through
+    let isCareless =
+      mutation.contains(.decideAnyBallot) && window.damage(from: commit + 1) == nil
+    let end = isCareless ? window.last : through
     if min(leaderCommit, end) > commit { decide(through: min(leaderCommit, end)) }
     through = max(through, commit)
     if leaderCommit > commit, let leader {
@@ -47,11 +48,19 @@ extension Paxos {
   private mutating func decide(through end: Slot) {
     precondition(end <= window.last)
     while commit < end {
-      commit += 1
-      let entry = window.entry(commit)
+      let entry = window.entry(commit + 1)
       if role == .leader { proposer.bytes -= entry.payload.byteCount }
-      outbox.append(.apply(entry))
+      apply(entry)
     }
+  }
+
+  /// Applies the slot behind the last decided one.
+  mutating func apply(_ entry: Entry) {
+    precondition(entry.slot == commit + 1)
+    commit += 1
+    outbox.append(.apply(entry))
+    if let membership = entry.payload.membership { decided(membership) }
+    advanceSchedule()
   }
 
   /// Asks a peer for the entries that are missing here, unless that was done a moment ago: while
@@ -71,10 +80,10 @@ extension Paxos {
   }
 
   private func other(than source: NodeID, turn: Int) -> NodeID {
-    let members = configuration.members
-    let place = members.firstIndex(of: source)! + turn
-    let member = members[place % members.count]
-    return member == configuration.node ? members[(place + 1) % members.count] : member
+    let others = peers.indices.filter { peers[$0].member.id != configuration.node }
+    guard !others.isEmpty else { return source }
+    let place = others.firstIndex { peers[$0].member.id == source } ?? 0
+    return peers[others[(place + turn) % others.count]].member.id
   }
 
   mutating func ask(_ source: NodeID, from: Slot) {
@@ -94,17 +103,15 @@ extension Paxos {
     ask(source, from: commit + 1)
   }
 
-  mutating func receiveFetch(from: Slot, sender index: Int) {
-    if role == .leader, from > window.floor, from <= window.last + 1 {
+  mutating func receiveFetch(from: Slot, sender: NodeID, _ index: Int?) {
+    if role == .leader, let index, from > window.floor, from <= through + 1 {
       peers[index].sent = from - 1
       pump(index)
     } else if from <= compacted {
-      offerSnapshot(to: index)
+      offerSnapshot(to: sender, index)
     } else if from <= min(commit, durable) {
       // A decided entry may still be on its way to the disk, and the log hold the loser of its slot.
-      outbox.append(
-        .provide(
-          to: configuration.members[index], from: from, through: min(commit, durable)))
+      outbox.append(.provide(to: sender, from: from, through: min(commit, durable)))
     }
   }
 
@@ -143,14 +150,16 @@ extension Paxos {
 }
 
 extension Array {
-  /// The largest number that at least `quorum` elements have reached.
+  /// The largest number that at least `quorum` of the elements that count have reached.
   ///
   /// - Complexity: O(*n*²), without allocating; groups are small.
-  package func highest(by quorum: Int, _ number: (Element) -> UInt64) -> UInt64 {
+  package func highest(
+    by quorum: Int, _ number: (Element) -> UInt64, where counts: (Element) -> Bool = { _ in true }
+  ) -> UInt64 {
     var highest: UInt64 = 0
-    for index in indices {
+    for index in indices where counts(self[index]) {
       let candidate = number(self[index])
-      if candidate > highest, count(where: { number($0) >= candidate }) >= quorum {
+      if candidate > highest, count(where: { counts($0) && number($0) >= candidate }) >= quorum {
         highest = candidate
       }
     }

@@ -2,39 +2,45 @@
 
 /// What a leader keeps in mind, besides its window.
 struct Proposer {
-  /// The slot of the no-op that opens the own ballot: once decided, all before it is.
-  var noop: Slot = 0
+  /// The slot of the no-op that opens the own ballot: once decided, all that any earlier leader
+  /// acknowledged is.
+  var opening: Slot = 0
+  /// What may have been decided in lower ballots; proposed again before the opening.
+  var gathered = Gathered(from: 1)
+  /// The first slot whose members have not promised the ballot yet.
+  var unprepared: Slot?
+  /// When to ask them again.
+  var prepareAt: UInt64 = 0
+  /// The slot of the last change of the membership that it proposed.
+  var change: Slot = 0
+  var transfer: Transfer?
   /// The bytes that are proposed and undecided.
   var bytes = 0
   var heartbeatAt: UInt64 = 0
 
   init() {}
 
-  init(noop: Slot, heartbeatAt: UInt64) {
-    self.noop = noop
+  init(opening: Slot, gathered: Gathered, heartbeatAt: UInt64) {
+    self.opening = opening
+    self.gathered = gathered
     self.heartbeatAt = heartbeatAt
   }
-}
-
-/// What a leader knows of one peer in its ballot.
-struct Peer {
-  /// What the peer has accepted or decided, and is durable there.
-  var through: Slot = 0
-  /// What was sent to it as `accept`; it is in the stream when this is the last slot.
-  var sent: Slot = 0
-  /// The newest round of heartbeats that it echoed.
-  var echo: UInt64 = 0
-  var heardAt: UInt64 = 0
-  /// Before this time no further snapshot is offered to it.
-  var snapshotAt: UInt64 = 0
 }
 
 extension Paxos {
   /// Whether this replica leads and its window has room.
   public var canPropose: Bool {
-    guard role == .leader, window.last >= proposer.noop else { return false }
-    return window.last < commit + Slot(configuration.window) && hasRoom(for: window.last + 1)
-      && proposer.bytes < configuration.windowBytes
+    guard role == .leader, through >= proposer.opening, mayPropose(in: through + 1) else {
+      return false
+    }
+    let isLeaving = proposer.transfer != nil && !mutation.contains(.proposeInTransfer)
+    return proposer.bytes < configuration.windowBytes && !isLeaving && isElectable
+  }
+
+  /// Whether all is decided that tells who governs the slot, and these have promised the ballot.
+  private func mayPropose(in slot: Slot) -> Bool {
+    slot <= commit + Slot(configuration.window) && hasRoom(for: slot)
+      && slot < proposer.unprepared ?? .max
   }
 
   /// Proposes in the slot behind the last decided or proposed one of this ballot.
@@ -42,14 +48,19 @@ extension Paxos {
     precondition(role == .leader)
     accept(Entry(slot: through + 1, ballot: promised, commit: commit, payload: payload))
     proposer.bytes += payload.byteCount
+    if payload.membership != nil { proposer.change = through }
   }
 
-  /// Proposes the no-op that opens the ballot, as soon as the window has room for it.
-  mutating func proposeNoop() {
-    guard window.last == proposer.noop - 1, window.last < commit + Slot(configuration.window),
-      hasRoom(for: proposer.noop)
-    else { return }
-    append(makeNoop())
+  /// Proposes what must be proposed, as far as there is room: again, in the new ballot, whatever may
+  /// have been decided before, then the opening no-op; and no-ops that bring a change of the
+  /// membership into force.
+  mutating func openBallot() {
+    while through < proposer.opening, mayPropose(in: through + 1) {
+      let inherited = mutation.contains(.dropAccepted) ? nil : proposer.gathered[through + 1]
+      append(inherited?.payload ?? makeNoop())
+    }
+    guard through >= proposer.opening else { return }
+    while through + 1 < schedule.nextFrom, mayPropose(in: through + 1) { append(makeNoop()) }
   }
 
   /// Whether the peer was heard of lately.
@@ -59,10 +70,10 @@ extension Paxos {
 
   /// Sends a peer what it was not sent yet, unless it is so far behind that it must fetch first.
   mutating func pump(_ index: Int) {
-    guard index != rank, isAlive(index) else { return }
-    while peers[index].sent >= window.floor, peers[index].sent < window.last {
+    guard index != own, isAlive(index) else { return }
+    while peers[index].sent >= window.floor, peers[index].sent < through {
       peers[index].sent += 1
-      send(.accept(window.entry(peers[index].sent)), to: configuration.members[index])
+      send(.accept(window.entry(peers[index].sent)), to: peers[index].member.id)
     }
   }
 
@@ -71,15 +82,17 @@ extension Paxos {
   }
 
   mutating func receiveAccepted(_ ballot: Ballot, through: Slot, from index: Int) {
-    guard role == .leader, ballot == promised, through <= window.last else { return }
+    guard role == .leader, ballot == promised, through <= self.through else { return }
     peers[index].heardAt = now
     if through > peers[index].through {
       peers[index].through = through
       peers[index].sent = max(peers[index].sent, through)
       decideByQuorum()
+      finishTransferIfReady()
       releaseSlots()
     }
-    pump(index)
+    // What was just decided may have taken this member, or moved it to another place.
+    if peers.indices.contains(index) { pump(index) }
   }
 
   mutating func receiveHeartbeatReply(
@@ -92,13 +105,21 @@ extension Paxos {
   }
 
   mutating func tickLeader() {
-    let living = peers.indices.count { $0 == rank || isAlive($0) }
-    guard living >= configuration.quorum, !isDiskStalled else {
+    if let own { peers[own].heardAt = now }
+    guard isQuorum({ now - $0.heardAt < configuration.timing.electionTimeout }) else {
       becomeFollower()
       awaitLeader(patience: configuration.timing.electionTimeout)
       return
     }
+    guard !isDiskStalled else {
+      abdicate()
+      return
+    }
     if now >= proposer.heartbeatAt { sendHeartbeats() }
+    if proposer.unprepared != nil, now >= proposer.prepareAt { sendPrepareNext() }
+    watchPeers()
+    tickTransfer()
+    improveMembership()
     releaseSlots()
   }
 
@@ -106,21 +127,21 @@ extension Paxos {
   mutating func sendHeartbeats() {
     proposer.heartbeatAt = now + configuration.timing.heartbeat
     reads.sentRound += 1
-    for index in peers.indices where index != rank { sendHeartbeat(to: index) }
+    for index in peers.indices where index != own { sendHeartbeat(to: index) }
     confirmReads()
   }
 
   mutating func sendHeartbeat(to index: Int) {
     send(
-      .heartbeat(promised, commit: commit, last: window.last, round: reads.sentRound),
-      to: configuration.members[index])
+      .heartbeat(promised, commit: commit, last: through, round: reads.sentRound),
+      to: peers[index].member.id)
   }
 
   /// Lets go of what is decided and durable, and, at a leader, has reached all living peers.
   mutating func releaseSlots() {
     var end = min(commit, durable)
     if role == .leader {
-      for index in peers.indices where index != rank && isAlive(index) {
+      for index in peers.indices where index != own && isAlive(index) {
         end = min(end, peers[index].through)
       }
       // A living peer that lags by more than a window can fetch; nothing waits for it for ever.

@@ -53,16 +53,18 @@ extension Paxos {
     reads.append(
       Reads.Waiting(
         id: id, round: reads.sentRound + 1,
-        slot: mutation.contains(.readEarly) ? commit : max(commit, proposer.noop)))
+        slot: mutation.contains(.readEarly) ? commit : max(commit, proposer.opening)))
     if reads.confirmedRound == reads.sentRound { sendHeartbeats() }
   }
 
   /// Answers the reads that a quorum has confirmed and whose slot is applied.
   mutating func confirmReads() {
-    peers[rank].echo = reads.sentRound
-    reads.confirmedRound = max(
-      reads.confirmedRound, peers.highest(by: configuration.quorum) { $0.echo })
-    while let read = reads.first, read.round <= reads.confirmedRound, read.slot <= commit {
+    if let own { peers[own].echo = reads.sentRound }
+    reads.confirmedRound = max(reads.confirmedRound, highest(\.echo))
+    // New members may tell of slots that nobody knew when the read came: then the ballot opens later.
+    while let read = reads.first, read.round <= reads.confirmedRound, read.slot <= commit,
+      proposer.opening <= commit || mutation.contains(.readEarly)
+    {
       outbox.append(.readReady(id: read.id))
       reads.removeFirst()
     }

@@ -17,9 +17,17 @@ extension Paxos {
   }
 
   /// Goes on behind a snapshot, as if its slots had been decided here one by one.
-  mutating func installed(through slot: Slot) {
+  mutating func installed(through slot: Slot, _ schedule: MembershipSchedule?) {
     guard canInstall(through: slot) else { return }
     commit = slot
+    if let schedule, schedule != self.schedule {
+      self.schedule = schedule
+      // What was asked of other members is void.
+      if role == .candidate { becomeFollower() }
+      election.canvass = 0
+      rebuildPeers()
+    }
+    advanceSchedule()
     compacted = max(compacted, slot)
     // What was accepted behind it was perhaps acknowledged, and stays.
     if mutation.contains(.installForgetsAccepted) {
@@ -40,9 +48,11 @@ extension Paxos {
   }
 
   /// Answers a peer that asks for slots of which the log here has nothing left.
-  mutating func offerSnapshot(to index: Int) {
-    guard now >= peers[index].snapshotAt else { return }
-    peers[index].snapshotAt = now + configuration.timing.heartbeat
-    outbox.append(.provideSnapshot(to: configuration.members[index]))
+  mutating func offerSnapshot(to node: NodeID, _ index: Int?) {
+    // Those who are no members share one allowance.
+    guard now >= index.map({ peers[$0].snapshotAt }) ?? strangerSnapshotAt else { return }
+    let next = now + configuration.timing.heartbeat
+    if let index { peers[index].snapshotAt = next } else { strangerSnapshotAt = next }
+    outbox.append(.provideSnapshot(to: node))
   }
 }

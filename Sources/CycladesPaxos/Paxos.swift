@@ -22,9 +22,8 @@
 public struct Paxos {
   /// Who replicates the group, and the limits.
   public let configuration: Configuration
-  /// The place of this node in the order of preference.
-  let rank: Int
   let makeNoop: () -> Payload
+  let makeMembership: ((Membership) -> Payload)?
   var random: SplitMix
   /// The effects of the step in progress; the caller's array, while a step runs.
   var outbox: [Effect] = []
@@ -59,7 +58,6 @@ public struct Paxos {
   var fetching = Fetch()
   /// Recovered entries to apply at the start, then empty.
   var recovered: [Entry]
-  var recoveredCommit: Slot
 
   // Roles.
 
@@ -69,7 +67,15 @@ public struct Paxos {
   public internal(set) var leader: NodeID?
   var election = Election()
   var proposer = Proposer()
-  var peers: [Peer]
+  /// What failed attempts to hand the leadership back have added to the patience with it.
+  var returnDelay: UInt64 = 0
+  /// Who governs the next slot, and who will govern later ones: as of `applied`.
+  public internal(set) var schedule: MembershipSchedule
+  var peers: [Peer] = []
+  /// Before this time no snapshot is offered to one who is no member.
+  var strangerSnapshotAt: UInt64 = 0
+  /// Where this node stands among the peers; nil when it is no member, by its disk or at all.
+  var own: Int?
   var reads = Reads()
   /// What the last `roleChanged` said.
   private var reported: (Role, NodeID?, Ballot)
@@ -85,29 +91,47 @@ public struct Paxos {
 
   /// Makes a replica from what its log holds. It does nothing before `start`.
   ///
-  /// - Parameter makeNoop: Makes a payload for a slot that nobody is known to have proposed in.
+  /// - Parameters:
+  ///   - makeMembership: Makes a payload that carries a membership. Without it there are no changes.
+  ///   - makeNoop: Makes a payload for a slot that nobody is known to have proposed in.
   public init(
     _ configuration: Configuration, recovered: Recovered = Recovered(), seed: UInt64,
+    makeMembership: ((Membership) -> Payload)? = nil,
     makeNoop: @escaping () -> Payload
   ) throws(PaxosError) {
     try configuration.validate()
     try recovered.validate()
     self.configuration = configuration
-    rank = configuration.members.firstIndex(of: configuration.node)!
     self.makeNoop = makeNoop
+    self.makeMembership = makeMembership
     random = SplitMix(seed: seed)
     promised = recovered.entries.reduce(recovered.promised) { max($0, $1.ballot) }
-    let decided = Int(recovered.commit - recovered.applied)
-    window = Window(floor: recovered.commit, capacity: 2 * configuration.window)
-    for entry in recovered.entries.dropFirst(decided) { window.store(entry, token: 0) }
-    durable = window.last
+    let decided = recovered.decided
     commit = recovered.applied
-    through = recovered.commit
-    self.recovered = Array(recovered.entries.prefix(decided))
-    recoveredCommit = recovered.commit
-    peers = Array(repeating: Peer(), count: configuration.members.count)
+    through = decided
+    durable = decided
+    schedule = recovered.schedule ?? MembershipSchedule(current: configuration.membership)
+    window = Window(floor: decided, capacity: 2 * configuration.window)
+    let undecided = recovered.entries.drop { $0.slot <= decided }
+    self.recovered = Array(recovered.entries.prefix { $0.slot <= decided })
     reported = (.follower, nil, promised)
+    restoreWindow(undecided, through: recovered.last)
+    advanceDurable()
     advanceThrough()
+    rebuildPeers()
+  }
+
+  /// Puts the entries behind the decided ones into the window, and marks the damaged ones.
+  private mutating func restoreWindow(_ entries: ArraySlice<Entry>, through last: Slot) {
+    var entries = entries
+    while window.last < last {
+      if let entry = entries.first, entry.slot == window.last + 1 {
+        window.store(entry, token: 0)
+        entries.removeFirst()
+      } else {
+        window.storeDamaged(window.last + 1)
+      }
+    }
   }
 
   /// Starts the clock and applies what the log holds as decided. Call once, before any step.
@@ -118,9 +142,8 @@ public struct Paxos {
     defer { swap(&outbox, &effects) }
     self.now = now
     diskProgressAt = now
-    for entry in recovered { outbox.append(.apply(entry)) }
+    for entry in recovered { apply(entry) }
     recovered = []
-    commit = recoveredCommit
     // A replica that took part before must suppose that the leader of then still lives.
     if promised != .zero { leaderHeardAt = now }
     awaitLeader(patience: promised == .zero ? 0 : configuration.timing.electionTimeout)
@@ -137,12 +160,13 @@ public struct Paxos {
     defer { swap(&outbox, &effects) }
     switch event {
     case .tick(let now): tick(now)
-    case .received(let message, let sender): receive(message, from: sender)
+    case .received(let message, let sender, let incarnation):
+      receive(message, from: sender, incarnation)
     case .persisted(let token): persisted(token)
     case .read(let id): read(id)
-    case .connected(let peer): connected(peer)
+    case .connected(let peer, let incarnation): connected(peer, incarnation)
     case .compacted(let slot): compacted(through: slot)
-    case .installed(let slot): installed(through: slot)
+    case .installed(let slot, let schedule): installed(through: slot, schedule)
     }
     reportRole()
     checkInvariants()
@@ -159,7 +183,7 @@ public struct Paxos {
     append(payload)
     pumpAll()
     checkInvariants()
-    return window.last
+    return through
   }
 
   /// The highest ballot it has promised.
@@ -182,43 +206,57 @@ public struct Paxos {
     }
   }
 
-  private mutating func receive(_ message: Message, from sender: NodeID) {
-    guard let index = configuration.members.firstIndex(of: sender), index != rank,
-      message.isPlausible
-    else { return }
+  /// What asks or tells may come from anybody: one who joins does not know the members yet, and one
+  /// who left must hear that it did. What gives a vote counts only from the member whose vote it is.
+  private mutating func receive(_ message: Message, from sender: NodeID, _ incarnation: UInt64) {
+    guard sender != configuration.node, sender.rawValue != 0, message.isPlausible else { return }
+    let index = peer(sender, incarnation)
+    if let index { noteIncarnation(incarnation, of: index) }
     switch message {
     case .canvass(let commit, let token):
       receiveCanvass(commit: commit, token: token, from: sender)
     case .canvassReply(let granted, let promised, let commit, let token):
       receiveCanvassReply(
-        granted: granted, promised: promised, commit: commit, token: token, from: index)
+        granted: granted, promised: promised, commit: commit, token: token, from: sender, index)
     case .prepare(let ballot, let from):
       receivePrepare(ballot, from: from, sender: sender)
-    case .promise(let ballot, let from, let commit, let entries):
-      receivePromise(ballot, from: from, commit: commit, entries: entries, sender: index)
+    case .promise(let ballot, let from, let commit, let entries, let unknown):
+      guard let index else { return }
+      receivePromise(
+        ballot, from: from, commit: commit, entries: entries, unknown: unknown, sender: index)
     case .reject(let round, let promised, let commit):
       receiveReject(round: round, promised: promised, commit: commit, from: sender)
+    case .stand(let ballot):
+      receiveStand(ballot, from: sender)
     case .accept(let entry):
       receiveAccept(entry, from: sender)
     case .accepted(let ballot, let through):
+      guard let index else { return }
       receiveAccepted(ballot, through: through, from: index)
     case .heartbeat(let ballot, let commit, let last, let round):
       receiveHeartbeat(ballot, commit: commit, last: last, round: round, from: sender)
     case .heartbeatReply(let ballot, let through, let round):
+      guard let index else { return }
       receiveHeartbeatReply(ballot, through: through, round: round, from: index)
     case .fetch(let from):
-      receiveFetch(from: from, sender: index)
+      receiveFetch(from: from, sender: sender, index)
     case .learn(let entries):
       receiveLearn(entries, from: sender)
     }
   }
 
+  /// The first disk that a member is seen with is the one that it may be pinned to.
+  private mutating func noteIncarnation(_ incarnation: UInt64, of index: Int) {
+    if peers[index].seenIncarnation == 0 { peers[index].seenIncarnation = incarnation }
+  }
+
   /// The way to a peer is new, so whatever it did not confirm goes again.
-  private mutating func connected(_ peer: NodeID) {
-    guard let index = configuration.members.firstIndex(of: peer), index != rank else { return }
+  private mutating func connected(_ node: NodeID, _ incarnation: UInt64) {
+    guard let index = peer(node, incarnation), index != own else { return }
+    noteIncarnation(incarnation, of: index)
     switch role {
     case .follower: acknowledged = 0
-    case .candidate: if election.votes & (1 << index) == 0 { sendPrepare(to: index) }
+    case .candidate: if !peers[index].hasVoted { sendPrepare(to: index) }
     case .leader:
       peers[index].sent = peers[index].through
       sendHeartbeat(to: index)
@@ -238,13 +276,13 @@ public struct Paxos {
   }
 
   /// What is true between any two steps.
-  private func checkInvariants() {
+  func checkInvariants() {
     precondition(window.floor <= commit && window.floor <= durable)
     precondition(commit <= through && through <= window.last && durable <= window.last)
     precondition(compacted <= commit && compacted <= durable)
     precondition(durableToken <= token && promiseToken <= token)
     precondition(role == .follower || promised.node == configuration.node)
-    precondition(role != .leader || (promiseToken <= durableToken && through == window.last))
+    precondition(role != .leader || promiseToken <= durableToken)
     precondition(role == .leader || reads.isEmpty)
   }
 }
@@ -261,8 +299,10 @@ extension Message {
     case .canvass(let commit, _): return isSane(commit)
     case .canvassReply(_, let promised, let commit, _): return isSane(promised) && isSane(commit)
     case .prepare(let ballot, let from): return isSane(ballot) && isSane(from) && from > 0
-    case .promise(let ballot, let from, let commit, let entries):
+    case .promise(let ballot, let from, let commit, let entries, let unknown):
       return isSane(ballot) && isSane(from) && isSane(commit) && entries.allSatisfy(isSane)
+        && isSane(unknown?.upperBound ?? 0)
+    case .stand(let ballot): return isSane(ballot)
     case .reject(_, let promised, let commit): return isSane(promised) && isSane(commit)
     case .accept(let entry): return isSane(entry)
     case .accepted(let ballot, let through): return isSane(ballot) && isSane(through)
@@ -298,4 +338,18 @@ package struct Mutation: OptionSet, Hashable, Sendable {
   package static let readEarly = Mutation(rawValue: 128)
   /// Forgets what was accepted behind a snapshot.
   package static let installForgetsAccepted = Mutation(rawValue: 256)
+  /// Counts the acceptances of learners.
+  package static let countLearners = Mutation(rawValue: 512)
+  /// Lets a change of members govern the very next slot.
+  package static let ignoreAlpha = Mutation(rawValue: 1 << 10)
+  /// Stands without the promises of the next members.
+  package static let ignoreNextQuorum = Mutation(rawValue: 1 << 11)
+  /// Proposes in the slots of new members without their promises.
+  package static let skipPreparation = Mutation(rawValue: 1 << 12)
+  /// Counts the votes of a node that lost its disk.
+  package static let ignoreIncarnation = Mutation(rawValue: 1 << 13)
+  /// Takes a damaged slot for one in which nothing was accepted.
+  package static let damageIsNothing = Mutation(rawValue: 1 << 14)
+  /// Goes on proposing after the leadership was handed over.
+  package static let proposeInTransfer = Mutation(rawValue: 1 << 15)
 }

@@ -31,13 +31,18 @@ open class Payload {
   public final let checksum: Checksum
   /// Whether the value fills a slot and changes nothing.
   public final let isNoop: Bool
+  /// The membership that the value decides on, if it is such a one.
+  public final let membership: Membership?
 
   /// Makes a payload.
-  public init(byteCount: Int, checksum: Checksum, isNoop: Bool) {
+  public init(
+    byteCount: Int, checksum: Checksum, isNoop: Bool, membership: Membership? = nil
+  ) {
     precondition(byteCount >= 0)
     self.byteCount = byteCount
     self.checksum = checksum
     self.isNoop = isNoop
+    self.membership = membership
   }
 }
 

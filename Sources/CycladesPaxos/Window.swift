@@ -40,8 +40,10 @@ struct Window {
     Int(truncatingIfNeeded: slot) & (cells.count - 1)
   }
 
-  /// Whether the entry of a slot is here.
-  func holds(_ slot: Slot) -> Bool { slot > floor && slot <= last }
+  /// Whether the entry of a slot is here: a damaged one is not.
+  func holds(_ slot: Slot) -> Bool {
+    slot > floor && slot <= last && cells[index(slot)].payload != nil
+  }
 
   /// The entry of a slot that is here.
   func entry(_ slot: Slot) -> Entry {
@@ -71,6 +73,25 @@ struct Window {
     if last - floor > Slot(cells.count) { grow() }
     cells[index(entry.slot)] = Cell(
       ballot: entry.ballot, commit: entry.commit, token: token, payload: entry.payload)
+  }
+
+  /// Makes room for a slot behind the last, whose entry is damaged.
+  mutating func storeDamaged(_ slot: Slot) {
+    precondition(slot == last + 1)
+    last = slot
+    if last - floor > Slot(cells.count) { grow() }
+    cells[index(slot)] = Window.empty
+  }
+
+  /// The stretch of slots from this one on in which all damaged ones lie.
+  func damage(from first: Slot) -> ClosedRange<Slot>? {
+    var damage: ClosedRange<Slot>?
+    var slot = max(first, floor + 1)
+    while slot <= last {
+      if !holds(slot) { damage = (damage?.lowerBound ?? slot)...slot }
+      slot += 1
+    }
+    return damage
   }
 
   /// Lets go of all slots up to this one.

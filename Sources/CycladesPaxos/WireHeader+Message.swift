@@ -26,17 +26,23 @@ extension WireHeader {
       self = header(.prepare)
       self.ballot = ballot
       slot = from
-    case .promise(let ballot, let from, let commit, let entries):
+    case .promise(let ballot, let from, let commit, let entries, let unknown):
       self = header(.promise, bodyByteCount: bodyByteCount)
       self.ballot = ballot
       slot = from
       self.commit = commit
       count = UInt32(entries.count)
+      // Slots start at 1, so that a zero says that nothing is damaged.
+      token = unknown?.lowerBound ?? 0
+      extra = unknown?.upperBound ?? 0
     case .reject(let round, let promised, let commit):
       self = header(.reject)
       extra = round
       ballot = promised
       self.commit = commit
+    case .stand(let ballot):
+      self = header(.stand)
+      self.ballot = ballot
     case .accept:
       preconditionFailure("the frame of an accept is the entry itself")
     case .accepted(let ballot, let through):
@@ -75,7 +81,12 @@ extension WireHeader {
       return .canvassReply(
         granted: flags & WireHeader.granted != 0, promised: ballot, commit: commit, token: token)
     case .prepare: return .prepare(ballot, from: slot)
-    case .promise: return .promise(ballot, from: slot, commit: commit, entries: entries)
+    case .promise:
+      guard extra >= token else { return nil }
+      return .promise(
+        ballot, from: slot, commit: commit, entries: entries,
+        unknown: token > 0 ? token...extra : nil)
+    case .stand: return .stand(ballot)
     case .reject: return .reject(round: extra, promised: ballot, commit: commit)
     case .accept: return entries.first.map { .accept($0) }
     case .accepted: return .accepted(ballot, through: slot)

@@ -41,6 +41,8 @@ public struct WireHeader: Sendable {
     public static let fetch = Kind(CYC_WIRE_FETCH)
     /// `Message.learn`.
     public static let learn = Kind(CYC_WIRE_LEARN)
+    /// `Message.stand`.
+    public static let stand = Kind(CYC_WIRE_STAND)
     /// A request that one host forwards to another.
     public static let request = Kind(CYC_WIRE_REQUEST)
     /// The answer to a request or query.

@@ -10,6 +10,9 @@ public struct ReplicaConfiguration: Sendable {
   public var node: NodeID
   /// Where each replica listens for the others.
   public var peers: [NodeID: SocketAddress]
+  /// The replicas that the group began with, the same on all of them; by default all of `peers`. One
+  /// that joins later is not among them.
+  public var founders: [NodeID]
   /// The data folder of this replica, and of it alone.
   public var directory: String
   /// Election and heartbeat times.
@@ -23,6 +26,7 @@ public struct ReplicaConfiguration: Sendable {
     self.node = node
     self.peers = peers
     self.directory = directory
+    founders = peers.keys.sorted()
   }
 }
 
@@ -39,10 +43,12 @@ public struct ReplicaConfiguration: Sendable {
 public final class Replica: Sendable {
   private let thread: ReactorThread
   private let core: ReplicaCoreReference
+  private let patience: Duration
 
-  private init(_ thread: ReactorThread, _ core: ReplicaCoreReference) {
+  private init(_ thread: ReactorThread, _ core: ReplicaCoreReference, patience: Duration) {
     self.thread = thread
     self.core = core
+    self.patience = patience
   }
 
   /// Recovers the machine from the data folder and takes part in the group.
@@ -61,7 +67,7 @@ public final class Replica: Sendable {
     var host = HostConfiguration(
       cluster: configuration.cluster, node: configuration.node, peers: configuration.peers,
       peerListen: listen, directory: configuration.directory,
-      groups: [GroupConfiguration(id: 0, members: configuration.peers.keys.sorted())])
+      groups: [GroupConfiguration(id: 0, members: configuration.founders)])
     host.timing = configuration.timing
     host.limits = configuration.limits
     let complete = host
@@ -73,7 +79,9 @@ public final class Replica: Sendable {
         try host.start()
         reference.core = ReplicaCore(host)
       }
-      return Replica(thread, reference)
+      return Replica(
+        thread, reference,
+        patience: .nanoseconds(Int64(complete.limits.patienceNanoseconds)))
     } catch let error as ReplicationError {
       throw error
     } catch {
@@ -125,6 +133,50 @@ public final class Replica: Sendable {
     return await withCheckedContinuation { continuation in
       let posted = mailbox.post { continuation.resume(returning: core.core.map(body)) }
       if !posted { continuation.resume(returning: nil) }
+    }
+  }
+
+  /// Makes a node a member, to be asked of the leader. The node must run, with the founders that the
+  /// others have; it is given all there is, and then becomes a voter by itself.
+  ///
+  /// Returns when the change is decided. Throws `notDone` when this replica does not lead, or cannot
+  /// do it now, and `unknown` when it was proposed and nobody can say what became of it.
+  public func addLearner(
+    _ node: NodeID, at address: SocketAddress
+  ) async throws(ReplicationError) {
+    try await change(until: { $0.members.contains { $0.id == node } }) {
+      $0.addLearner(node, at: address)
+    }
+  }
+
+  /// Ends the membership of a node, to be asked of the leader, which may be the node itself.
+  ///
+  /// Returns and throws as `addLearner` does.
+  public func remove(_ node: NodeID) async throws(ReplicationError) {
+    try await change(until: { !$0.members.contains { $0.id == node } }) { $0.remove(node) }
+  }
+
+  /// Starts to hand leadership over to another voter, to be asked of the leader. It is done when
+  /// `status` names the other; if the other cannot take over, this replica goes on leading.
+  public func transferLeadership(to node: NodeID) async throws(ReplicationError) {
+    let refusal = await look { $0.transferLeadership(to: node) }
+    if let error = refusal ?? Self.stopped { throw error }
+  }
+
+  private static let stopped = ReplicationError(.notDone, "the replica has stopped")
+
+  private func change(
+    until isDone: (Membership) -> Bool,
+    _ body: @escaping @Sendable (any ReplicaOperations) -> ReplicationError?
+  ) async throws(ReplicationError) {
+    let refusal = await look(body)
+    if let error = refusal ?? Self.stopped { throw error }
+    let deadline = ContinuousClock.now + patience
+    while let membership = await status()?.membership, !isDone(membership) {
+      if ContinuousClock.now > deadline {
+        throw ReplicationError(.unknown, "not decided in time: it may or may not take effect")
+      }
+      try? await Task.sleep(for: .milliseconds(10))
     }
   }
 

@@ -1,3 +1,4 @@
+import CycladesPaxos
 import CycladesTransport
 
 /// Told what became of a command or query, once, on the reactor's thread.
@@ -9,6 +10,9 @@ protocol ReplicaOperations: AnyObject {
   var logStatus: LogStatus { get }
   func write(_ command: [UInt8], _ completion: @escaping ReplicaCompletion)
   func read(_ query: [UInt8], _ completion: @escaping ReplicaCompletion)
+  func addLearner(_ node: NodeID, at address: SocketAddress) -> ReplicationError?
+  func remove(_ node: NodeID) -> ReplicationError?
+  func transferLeadership(to node: NodeID) -> ReplicationError?
   func stop()
 }
 
@@ -46,6 +50,42 @@ final class ReplicaCore: ReplicaOperations, ReplicaHostDelegate {
     defer { nextID += 1 }
     waiting[nextID] = completion
     return RequestContext(a: nextID, b: 0)
+  }
+
+  func addLearner(_ node: NodeID, at address: SocketAddress) -> ReplicationError? {
+    host.setPeer(node, address)
+    return changeMembers { members in
+      if !members.contains(where: { $0.id == node }) {
+        members.append(Member(id: node, kind: .learner))
+      }
+    }
+  }
+
+  func remove(_ node: NodeID) -> ReplicationError? {
+    changeMembers { members in members.removeAll { $0.id == node } }
+  }
+
+  private func changeMembers(_ body: (inout [Member]) -> Void) -> ReplicationError? {
+    attempt { () throws(ReplicationError) in
+      var members = host.groups[0].membership?.members ?? []
+      body(&members)
+      try host.propose(members: members, of: 0)
+    }
+  }
+
+  func transferLeadership(to node: NodeID) -> ReplicationError? {
+    attempt { () throws(ReplicationError) in
+      try host.transferLeadership(of: 0, to: node)
+    }
+  }
+
+  private func attempt(_ body: () throws(ReplicationError) -> Void) -> ReplicationError? {
+    do {
+      try body()
+      return nil
+    } catch {
+      return error
+    }
   }
 
   func stop() { host.stop() }

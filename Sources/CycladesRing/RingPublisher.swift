@@ -9,7 +9,7 @@ internal import Synchronization
 /// ```swift
 /// let publisher = RingPublisher(ring)
 /// var reader = publisher.makeReader()          // one per thread
-/// let owner = reader.ring.ownerIndex(ofPosition: position)
+/// let owner = reader.ownerIndex(ofPosition: position)
 /// ```
 ///
 /// - Thread safety: any thread may publish and make readers; a reader belongs to one thread.
@@ -42,24 +42,61 @@ public final class RingPublisher: Sendable {
 }
 
 /// One thread's view of a ``RingPublisher``.
+///
+/// Lookups through a reader are those of a ``Ring`` and one atomic load more: a cache line that all
+/// threads may read at once. ``ring`` also counts a reference, which threads do in turns; take it
+/// once for many lookups.
 public struct RingReader: ~Copyable {
   private let publisher: RingPublisher
   private var known: (ring: Ring, publication: UInt64)
+  // Beside its ring, so that a lookup counts no reference.
+  private var table: PointTable
 
   fileprivate init(_ publisher: RingPublisher) {
     self.publisher = publisher
     known = publisher.load()
+    table = known.ring.table
+  }
+
+  private mutating func catchUp() {
+    guard publisher.publications.load(ordering: .acquiring) != known.publication else { return }
+    known = publisher.load()
+    table = known.ring.table
   }
 
   /// The newest ring.
   public var ring: Ring {
-    // Lent out, not copied: a copy would count a reference up and down, which threads that look up
-    // at the same time would do to one cache line in turns.
-    mutating _read {
-      if publisher.publications.load(ordering: .acquiring) != known.publication {
-        known = publisher.load()
-      }
-      yield known.ring
+    mutating get {
+      catchUp()
+      return known.ring
     }
+  }
+
+  /// The index, in the newest ring's members, of the owner of a position.
+  ///
+  /// See ``Ring/ownerIndex(ofPosition:)``.
+  public mutating func ownerIndex(ofPosition position: UInt64) -> Int {
+    catchUp()
+    return table.owner(position)
+  }
+
+  /// The indices, in the newest ring's members, of the owners of many positions.
+  ///
+  /// See ``Ring/owners(ofPositions:into:)``. One ring answers them all.
+  public mutating func owners(
+    ofPositions positions: Span<UInt64>, into owners: inout MutableSpan<UInt16>
+  ) {
+    catchUp()
+    table.owners(positions, into: &owners)
+  }
+
+  /// The indices, in the newest ring's members, of the owners of many keys, hashed on the way.
+  ///
+  /// See ``Ring/owners(ofKeys:endingAt:into:)``. One ring answers them all.
+  public mutating func owners(
+    ofKeys keys: Span<UInt8>, endingAt ends: Span<UInt32>, into owners: inout MutableSpan<UInt16>
+  ) {
+    catchUp()
+    table.owners(ofKeys: keys, endingAt: ends, into: &owners)
   }
 }

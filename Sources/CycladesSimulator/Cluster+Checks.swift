@@ -28,6 +28,8 @@ extension Cluster {
       decided.append(command)
       _ = model.apply(command)
       hashes.append(Snapshot.hash(model.words))
+      noteMembership(command, in: entry.slot)
+      schedules.append(schedule)
       statistics.decided += 1
       if let attempt = command.attempt, refused.contains(attempt.number) {
         fail(.honesty, "slot \(entry.slot) holds an operation that was called not done")
@@ -38,8 +40,8 @@ extension Cluster {
 
   func apply(_ entry: Entry, on index: Int) {
     if entry.slot > Slot(decided.count) {
-      let holders = nodes.count { $0.disk.holds(entry.payload, in: entry.slot) }
-      guard holders > nodes.count / 2 else {
+      let holders = holders(of: entry)
+      guard holders >= governors(of: entry.slot).quorum else {
         fail(
           .durability,
           "node \(nodes[index].id) applies slot \(entry.slot), which \(holders) disks hold")
@@ -69,7 +71,7 @@ extension Cluster {
   /// leave later.
   func checkPromise(of message: Message, from index: Int) {
     switch message {
-    case .prepare(let ballot, _), .promise(let ballot, _, _, _), .accepted(let ballot, _),
+    case .prepare(let ballot, _), .promise(let ballot, _, _, _, _), .accepted(let ballot, _),
       .heartbeat(let ballot, _, _, _), .heartbeatReply(let ballot, _, _):
       let vow = nodes[index].disk.vow
       guard ballot < vow else { return }
@@ -96,7 +98,7 @@ extension Cluster {
     }
     switch message {
     case .prepare(let ballot, _): require(ballot)
-    case .promise(let ballot, _, _, let entries):
+    case .promise(let ballot, _, _, let entries, _):
       require(ballot)
       if let last = entries.last { require(last.slot) }
     case .accepted(let ballot, let through), .heartbeatReply(let ballot, let through, _):
@@ -108,7 +110,7 @@ extension Cluster {
       for entry in entries where decided[Int(entry.slot) - 1] !== entry.payload {
         fail(.agreement, "node \(nodes[index].id) teaches another value for slot \(entry.slot)")
       }
-    case .canvass, .canvassReply, .reject, .fetch: break
+    case .canvass, .canvassReply, .reject, .fetch, .stand: break
     }
   }
 

@@ -9,7 +9,7 @@ extension Cluster {
     schedule(.nemesis, after: random.uniform(1_000_000...2 * swarm.faultInterval))
     let total =
       swarm.crashWeight + swarm.pauseWeight + swarm.partitionWeight + swarm.stallWeight
-      + swarm.clogWeight
+      + swarm.clogWeight + swarm.wipeWeight
     guard total > 0 else { return }
     var draw = random.next() % total
     func falls(_ weight: UInt64) -> Bool {
@@ -24,6 +24,8 @@ extension Cluster {
       pause(index, for: averageOutage)
     } else if falls(swarm.partitionWeight) {
       if random.chance(400) { healLinks(Array(nodes.indices)) } else { cutLinks(around: index) }
+    } else if falls(swarm.wipeWeight) {
+      wipe(index)
     } else if falls(swarm.clogWeight) {
       let end = now + 2 * averageOutage
       let isInbound = random.chance(500)
@@ -52,6 +54,7 @@ extension Cluster {
       } else {
         nodes[victim].crashCountdown = random.index(below: 12)
       }
+      if random.chance(swarm.rot) { rot(victim) }
       schedule(.restart(node: victim), after: averageOutage)
     }
   }
@@ -87,7 +90,10 @@ extension Cluster {
     isHealed = true
     var core = Array(nodes.indices)
     core.shuffle(using: &random)
-    core = Array(core.prefix(nodes.count / 2 + 1)).sorted()
+    // Who may count on what the others hold is another question where disks and members come and go.
+    if swarm.rot == 0, swarm.operatorInterval == 0 {
+      core = Array(core.prefix(nodes.count / 2 + 1)).sorted()
+    }
     trace.note(at: now, "faults end for \(core.map { nodes[$0].id.description })")
     network.unclog()
     network.loss = 0
@@ -108,6 +114,6 @@ extension Cluster {
       }
     }
     healLinks(core)
-    return core
+    return core.sorted()
   }
 }

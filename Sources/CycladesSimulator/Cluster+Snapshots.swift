@@ -23,7 +23,9 @@ extension Cluster {
         keys: swarm.keys, clients: clients.count,
         words: machine.values + Array(repeating: 0, count: 2 * clients.count))!
     }
-    let snapshot = Snapshot(slot: node.applied, words: machine.words)
+    let snapshot = Snapshot(
+      slot: node.applied, words: machine.words,
+      schedule: has(.forgetMembers) ? schedules[0] : schedules[Int(node.applied)])
     if has(.compactEarly) { compact(index, behind: snapshot) }
     schedule(
       .snapshotWritten(node: index, life: node.life, snapshot), after: diskDelay(of: index))
@@ -60,8 +62,10 @@ extension Cluster {
   func provideSnapshot(to peer: Int, from index: Int) {
     guard let snapshot = nodes[index].disk.snapshot else { return }
     transfer(
-      .offer(slot: snapshot.slot, hash: snapshot.hash, words: snapshot.words.count), from: index,
-      to: peer)
+      .offer(
+        slot: snapshot.slot, hash: snapshot.hash, words: snapshot.words.count,
+        schedule: snapshot.schedule),
+      from: index, to: peer)
   }
 
   private func transfer(_ transfer: Transfer, from: Int, to: Int) {
@@ -75,8 +79,8 @@ extension Cluster {
   func receive(_ transfer: Transfer, from source: Int, on index: Int) {
     let node = nodes[index]
     switch transfer {
-    case .offer(let slot, let hash, let words):
-      considerOffer(slot, hash, words, from: source, on: index)
+    case .offer(let slot, let hash, let words, let schedule):
+      considerOffer(slot, hash, words, schedule, from: source, on: index)
     case .pull(let slot, let hash, let part):
       guard let own = node.disk.snapshot else { return }
       if own.slot == slot, own.hash == hash {
@@ -98,7 +102,8 @@ extension Cluster {
   }
 
   private func considerOffer(
-    _ slot: Slot, _ hash: UInt64, _ words: Int, from source: Int, on index: Int
+    _ slot: Slot, _ hash: UInt64, _ words: Int, _ schedule: MembershipSchedule, from source: Int,
+    on index: Int
   ) {
     let node = nodes[index]
     guard node.core!.canInstall(through: slot) || has(.installOlder) else { return }
@@ -113,7 +118,8 @@ extension Cluster {
       }
       guard slot > download.slot || now - download.progressAt > Cluster.despair else { return }
     }
-    node.download = Download(slot: slot, hash: hash, total: words, source: source, progressAt: now)
+    node.download = Download(
+      slot: slot, hash: hash, total: words, schedule: schedule, source: source, progressAt: now)
     pull(index)
   }
 
@@ -138,7 +144,8 @@ extension Cluster {
   private func store(_ index: Int) {
     let node = nodes[index]
     let download = node.download!
-    let snapshot = Snapshot(slot: download.slot, words: download.words)
+    let snapshot = Snapshot(
+      slot: download.slot, words: download.words, schedule: download.schedule)
     guard snapshot.hash == download.hash || has(.mixSnapshots) else {
       node.download = nil
       return
@@ -168,7 +175,7 @@ extension Cluster {
       answer(command.attempt!, .unknown)
     }
     node.proposals.removeAll { $0.slot <= snapshot.slot }
-    step(index, .installed(through: snapshot.slot))
+    step(index, .installed(through: snapshot.slot, schedule: snapshot.schedule))
   }
 
   /// Replaces a node's machine, and checks that the state is the one that the group agreed on.
@@ -177,7 +184,8 @@ extension Cluster {
     guard snapshot.slot <= Slot(decided.count),
       let machine = Machine(
         keys: swarm.keys, clients: clients.count, words: snapshot.words),
-      hashes[Int(snapshot.slot) - 1] == Snapshot.hash(machine.words)
+      hashes[Int(snapshot.slot) - 1] == Snapshot.hash(machine.words),
+      schedules[Int(snapshot.slot)] == snapshot.schedule
     else {
       fail(.agreement, "node \(node.id) restores another state than that of slot \(snapshot.slot)")
       return

@@ -23,8 +23,14 @@ package final class Cluster {
   /// The machine that the decided slots make, and the hash of its state after each of them.
   var model: Machine
   var hashes: [UInt64] = []
+  /// Who governs behind the decided slots, the same behind each of them, and from where on who did.
+  var schedule = MembershipSchedule(current: Membership(number: 0, members: []))
+  var schedules: [MembershipSchedule] = []
+  var eras: [(from: Slot, membership: Membership)] = []
   /// Who led in which ballot; found by key, never iterated.
   var leaders: [Ballot: NodeID] = [:]
+  /// The highest number of a membership that anybody proposed.
+  var newestProposed: UInt32 = 0
   /// The attempts that were called certainly not done.
   var refused: Set<UInt64> = []
   var attempts: UInt64 = 0
@@ -37,10 +43,11 @@ package final class Cluster {
 
   package init(seed: UInt64, options: SimulationOptions) {
     var random = SplitMix(seed: seed)
-    let swarm = Swarm(options.scenario, nodes: options.nodes, random: &random)
+    var swarm = Swarm(options.scenario, nodes: options.nodes, random: &random)
+    if options.spares > 0 { swarm.spares = options.spares }
     self.swarm = swarm
     self.options = options
-    nodes = (0..<swarm.nodes).map { index in
+    nodes = (0..<swarm.nodes + swarm.spares).map { index in
       SimulatedNode(
         id: NodeID(UInt32(index + 1)),
         machine: Machine(keys: swarm.keys, clients: swarm.clients),
@@ -53,11 +60,16 @@ package final class Cluster {
     trace = Trace(isRecording: options.isTracing)
     self.random = random
     statistics.nodes = swarm.nodes
+    let members = initialMembership()
+    schedule = MembershipSchedule(current: members)
+    schedules = [schedule]
+    eras = [(1, members)]
     for index in nodes.indices { start(index) }
     for client in clients.indices {
       schedule(.wake(client: client), after: self.random.uniform(0...200_000_000))
     }
     if swarm.faultInterval > 0 { schedule(.nemesis, after: swarm.faultInterval) }
+    if swarm.operatorInterval > 0 { schedule(.operate, after: swarm.operatorInterval) }
   }
 
   /// What happened so far, when tracing was asked for.
@@ -92,16 +104,16 @@ package final class Cluster {
       tickDownload(node)
       step(node, .tick(now: nodes[node].clock(now)))
       if nodes[node].life == life { schedule(occurrence, after: Cluster.tick) }
-    case .deliver(let message, let from, let to):
+    case .deliver(let message, let from, let incarnation, let to):
       guard nodes[to].isUp, network.isOpen(from: from, to: to),
         !postpone(occurrence, for: to)
       else { return }
       trace.mix(message)
       trace.note(at: now, "\(nodes[from].id) -> \(nodes[to].id)  \(describe(message))")
-      step(to, .received(message, from: nodes[from].id))
+      step(to, .received(message, from: nodes[from].id, incarnation: incarnation))
     case .connected(let node, let peer):
       guard nodes[node].isUp, !postpone(occurrence, for: node) else { return }
-      step(node, .connected(nodes[peer].id))
+      step(node, .connected(nodes[peer].id, incarnation: nodes[peer].incarnation))
     case .synced(let node, let life, let sync):
       guard nodes[node].life == life, nodes[node].sync == sync, !postpone(occurrence, for: node)
       else { return }
@@ -115,6 +127,10 @@ package final class Cluster {
     case .restart(let node): if !nodes[node].isUp { start(node) }
     case .resume(let node): resume(node)
     case .nemesis: causeFault()
+    case .operate:
+      guard !isHealed else { return }
+      operate()
+      schedule(.operate, after: random.uniform(1_000_000...2 * swarm.operatorInterval))
     case .transfer(let transfer, let from, let to):
       guard nodes[to].isUp, network.isOpen(from: from, to: to), !postpone(occurrence, for: to)
       else { return }
@@ -168,8 +184,9 @@ package final class Cluster {
   /// Starts a process: what its disk holds, part of it applied by the shell itself.
   package func start(_ index: Int) {
     let node = nodes[index]
-    let members = nodes.map(\.id)
-    let configuration = Configuration(node: node.id, members: members, window: swarm.window)
+    let configuration = Configuration(
+      node: node.id, incarnation: node.incarnation, membership: eras[0].membership,
+      timing: Timing(returnPatience: swarm.returnPatience), window: swarm.window)
     node.life += 1
     node.machine = Machine(keys: swarm.keys, clients: swarm.clients)
     node.applied = 0
@@ -182,15 +199,16 @@ package final class Cluster {
         "node \(node.id) has a log from \(node.disk.base + 1) and a snapshot of \(base)")
       return
     }
-    let own = node.disk.commit == base ? base : base + random.next() % (node.disk.commit - base + 1)
-    for entry in node.disk.entries(from: base + 1, through: own) { _ = execute(entry, on: index) }
     guard failure == nil else { return }
-    let recovered = Recovered(
-      promised: node.disk.promised, commit: node.disk.commit, applied: own,
-      entries: Array(node.disk.entries(from: own + 1, through: node.disk.last)))
+    let recovered = node.disk.recovered(behind: base, schedule: node.disk.snapshot?.schedule)
     do {
       var core = try Paxos(
         configuration, recovered: recovered, seed: random.next(),
+        makeMembership: { [unowned self] membership in
+          noops += 1
+          newestProposed = max(newestProposed, membership.number)
+          return Command(membership, number: noops)
+        },
         makeNoop: { [unowned self] in
           noops += 1
           return Command(noop: noops)
@@ -281,6 +299,8 @@ package final class Cluster {
         send(message, from: index, to: to)
       }
     case .apply(let entry): apply(entry, on: index)
+    case .membershipChanged(let membership, let from):
+      trace.note(at: now, "\(node.id) knows members \(membership) from \(from) on")
     case .provide(let peer, let from, let through):
       let end = min(through, from + Slot(swarm.learnChunk) - 1)
       let entries = Array(node.disk.entries(from: from, through: end))
@@ -303,8 +323,12 @@ package final class Cluster {
     checkDurability(of: message, from: from)
     statistics.messages += 1
     let (first, second) = network.arrivals(from: from, to: to, now: now, random: &random)
-    if let first { queue.insert(.deliver(message, from: from, to: to), at: first) }
-    if let second { queue.insert(.deliver(message, from: from, to: to), at: second) }
+    let incarnation = nodes[from].incarnation
+    for arrival in [first, second] {
+      guard let arrival else { continue }
+      queue.insert(
+        .deliver(message, from: from, incarnation: incarnation, to: to), at: arrival)
+    }
   }
 
   private func startSync(_ index: Int) {

@@ -25,6 +25,10 @@ struct Disk {
   /// How many of the pending writes the sync under way covers; zero when there is none.
   private var syncing = 0
   var stalledUntil: UInt64 = 0
+  /// Slots whose record cannot be read any more, until it is written again.
+  var damage: Set<Slot> = []
+
+  var isDamaged: Bool { !damage.isEmpty }
 
   var isSyncing: Bool { syncing > 0 }
 
@@ -37,7 +41,16 @@ struct Disk {
   /// The entries of these slots, as far as the log holds them without a gap from the first on.
   func entries(from first: Slot, through end: Slot) -> ArraySlice<Entry> {
     guard first > base, first <= min(end, last) else { return [] }
-    return entries[Int(first - base) - 1..<Int(min(end, last) - base)]
+    let whole = entries[Int(first - base) - 1..<Int(min(end, last) - base)]
+    return isDamaged ? whole.prefix { !damage.contains($0.slot) } : whole
+  }
+
+  /// What a replica that has a snapshot of the state after a slot finds behind it.
+  func recovered(behind slot: Slot, schedule: MembershipSchedule?) -> Recovered {
+    let readable = entries.filter { $0.slot > slot && !damage.contains($0.slot) }
+    return Recovered(
+      promised: promised, commit: max(commit, slot), applied: slot, entries: readable,
+      damaged: damage.filter { $0 > slot }.sorted(), schedule: schedule)
   }
 
   mutating func write(_ promise: Ballot, token: UInt64) {
@@ -67,6 +80,7 @@ struct Disk {
       case .entry(let entry):
         promised = max(promised, entry.ballot)
         commit = max(commit, entry.commit)
+        damage.remove(entry.slot)
         // What a snapshot overtook on its way here has no place any more.
         guard entry.slot > base else { continue }
         if entry.slot <= last {
@@ -98,6 +112,7 @@ struct Disk {
     guard slot > base else { return }
     entries.removeFirst(min(entries.count, Int(slot - base)))
     base = slot
+    damage = damage.filter { $0 > slot }
   }
 
   /// Reads what there is after a start: a log that ends before the snapshot is of no use.

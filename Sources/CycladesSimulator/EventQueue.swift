@@ -3,7 +3,7 @@ import CycladesPaxos
 /// What is going to happen at some instant of virtual time.
 enum Occurrence {
   case tick(node: Int, life: Int)
-  case deliver(Message, from: Int, to: Int)
+  case deliver(Message, from: Int, incarnation: UInt64, to: Int)
   case connected(node: Int, peer: Int)
   case synced(node: Int, life: Int, sync: Int)
   case request(attempt: Attempt, to: Int)
@@ -13,6 +13,7 @@ enum Occurrence {
   case restart(node: Int)
   case resume(node: Int)
   case nemesis
+  case operate
   case transfer(Transfer, from: Int, to: Int)
   case snapshotWritten(node: Int, life: Int, Snapshot)
   case compact(node: Int, life: Int)

@@ -84,6 +84,15 @@ final class Command: Payload {
     super.init(byteCount: 1, checksum: Checksum(low: attempt.number, high: 1), isNoop: false)
   }
 
+  init(_ membership: Membership, number: UInt64) {
+    attempt = nil
+    key = 0
+    action = .read
+    super.init(
+      byteCount: 1, checksum: Checksum(low: number, high: 2), isNoop: false,
+      membership: membership)
+  }
+
   init(noop number: UInt64) {
     attempt = nil
     key = 0

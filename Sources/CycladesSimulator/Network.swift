@@ -14,7 +14,7 @@ struct Network {
   var delaySpread: UInt64
 
   init(_ swarm: Swarm) {
-    count = swarm.nodes
+    count = swarm.nodes + swarm.spares
     isCut = Array(repeating: false, count: count * count)
     lastArrival = Array(repeating: 0, count: count * count)
     cloggedUntil = lastArrival

@@ -32,6 +32,13 @@ package struct PlantedBug: Hashable, Sendable, CustomStringConvertible {
     PlantedBug("accepted values dropped", core: .dropAccepted),
     PlantedBug("reads before the own no-op", core: .readEarly),
     PlantedBug("accepted slots forgotten behind a snapshot", core: .installForgetsAccepted),
+    PlantedBug("acceptances of learners counted", core: .countLearners),
+    PlantedBug("new members govern at once", core: .ignoreAlpha),
+    PlantedBug("ballot without the next members", core: .ignoreNextQuorum),
+    PlantedBug("new members not asked for promises", core: .skipPreparation),
+    PlantedBug("votes of a lost disk counted", core: .ignoreIncarnation),
+    PlantedBug("damaged slots taken for empty ones", core: .damageIsNothing),
+    PlantedBug("members left out of snapshots", shell: .forgetMembers),
     PlantedBug("sessions left out of snapshots", shell: .dropSessions),
     PlantedBug("log truncated before the snapshot is durable", shell: .truncateEarly),
     PlantedBug("log compacted before the snapshot is durable", shell: .compactEarly),
@@ -51,6 +58,7 @@ struct ShellMutation: OptionSet, Hashable, Sendable {
   static let installOlder = ShellMutation(rawValue: 8)
   static let mixSnapshots = ShellMutation(rawValue: 16)
   static let forgetPromiseOnCompaction = ShellMutation(rawValue: 32)
+  static let forgetMembers = ShellMutation(rawValue: 64)
 }
 
 extension Cluster {

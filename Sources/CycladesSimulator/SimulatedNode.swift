@@ -12,6 +12,10 @@ package final class SimulatedNode {
   /// The core; nil while the process is down.
   package internal(set) var core: Paxos?
   var disk = Disk()
+  /// Names the disk: one that was emptied has another number.
+  var incarnation: UInt64
+  /// The disks that it lost, by their numbers: votes that left in time still count.
+  var lostDisks: [UInt64: Disk] = [:]
   /// Counts the lives of the process, so that what was meant for an earlier one is known.
   var life = 0
   /// Numbers the syncs, so that one that was put forward is not done twice.
@@ -37,9 +41,16 @@ package final class SimulatedNode {
 
   init(id: NodeID, machine: Machine, clockOffset: UInt64, clockRate: UInt64) {
     self.id = id
+    incarnation = UInt64(id.rawValue) * 1_000
     self.machine = machine
     self.clockOffset = clockOffset
     self.clockRate = clockRate
+  }
+
+  /// The disk that a member votes with.
+  func disk(of member: Member) -> Disk? {
+    member.incarnation == 0 || member.incarnation == incarnation
+      ? disk : lostDisks[member.incarnation]
   }
 
   package var isUp: Bool { core != nil }

@@ -60,9 +60,9 @@ public struct Simulation {
     cluster.statistics.recovery = cluster.now - healed
     cluster.acceptsWork = false
     cluster.run(until: cluster.now + options.patience) {
-      cluster.haveConverged(core)
+      cluster.haveConverged(cluster.members(of: core))
     }
-    guard cluster.failure == nil, !cluster.haveConverged(core) else { return }
+    guard cluster.failure == nil, !cluster.haveConverged(cluster.members(of: core)) else { return }
     cluster.fail(
       .liveness, "the healed quorum applied \(core.map { cluster.nodes[$0].applied }) slots")
   }

@@ -12,6 +12,8 @@ public struct SimulationOptions: Sendable {
   public var operations: Int
   /// Whether the report has a trace even if nothing failed.
   public var isTracing = false
+  /// Nodes that are no members at first, where the scenario has none of itself.
+  package var spares = 0
   /// The mistake that is made on purpose.
   package var bug: PlantedBug?
 
@@ -103,6 +105,14 @@ public struct SimulationReport: Sendable, CustomStringConvertible {
     public var compactions = 0
     /// Times that a snapshot came from more than one node.
     public var sourceChanges = 0
+    /// Changes of the membership.
+    public var changes = 0
+    /// Times that an operator moved the leadership.
+    public var transfers = 0
+    /// Disks that were lost.
+    public var wipes = 0
+    /// Slots of some log that could not be read any more.
+    public var damaged = 0
     /// Histories whose check was given up.
     public var undecided = 0
     /// How long a healed quorum took to do ten operations, in nanoseconds of virtual time.

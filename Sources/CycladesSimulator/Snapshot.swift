@@ -4,11 +4,14 @@ import CycladesPaxos
 struct Snapshot {
   var slot: Slot
   var words: [Int]
+  /// Who governs behind the slot.
+  var schedule: MembershipSchedule
   var hash: UInt64
 
-  init(slot: Slot, words: [Int]) {
+  init(slot: Slot, words: [Int], schedule: MembershipSchedule) {
     self.slot = slot
     self.words = words
+    self.schedule = schedule
     hash = Snapshot.hash(words)
   }
 
@@ -28,7 +31,7 @@ struct Snapshot {
 /// What nodes say to each other about a snapshot, beside the messages of the protocol.
 enum Transfer {
   /// "I have this one": the answer to a fetch from before the beginning of the log.
-  case offer(slot: Slot, hash: UInt64, words: Int)
+  case offer(slot: Slot, hash: UInt64, words: Int, schedule: MembershipSchedule)
   /// "Give me this part of it."
   case pull(slot: Slot, hash: UInt64, part: Int)
   case part(slot: Slot, hash: UInt64, part: Int, words: [Int])
@@ -39,6 +42,7 @@ struct Download {
   var slot: Slot
   var hash: UInt64
   var total: Int
+  var schedule: MembershipSchedule
   var source: Int
   var words: [Int] = []
   var parts = 0

@@ -26,8 +26,13 @@ public struct Scenario: RawRepresentable, Hashable, Sendable, CaseIterable {
   /// Disks are slow and stall, and processes crash with writes under way.
   public static let disks = Scenario("disks")
 
+  /// The operator adds, removes and replaces members, and moves the leadership.
+  public static let membership = Scenario("membership")
+
   /// All scenarios, the default first.
-  public static let allCases: [Scenario] = [swarm, calm, lossy, partitions, crashes, disks]
+  public static let allCases: [Scenario] = [
+    swarm, calm, lossy, partitions, crashes, disks, membership,
+  ]
 }
 
 /// The faults that one seed draws. Times are in nanoseconds of virtual time, chances in thousandths.
@@ -59,6 +64,16 @@ struct Swarm {
   var compaction = 0
   /// How many slots behind a snapshot a log keeps at most.
   var retention = 64
+  /// Nodes that are no members at first.
+  var spares = 0
+  /// How often the operator does something, on average; zero for never.
+  var operatorInterval: UInt64 = 0
+  /// Whether the first members are known by their disks from the beginning.
+  var isPinned = true
+  var returnPatience: UInt64 = 3_000_000_000
+  var wipeWeight: UInt64 = 0
+  /// How often, in thousandths, a crash comes with damaged records.
+  var rot: UInt64 = 0
   /// How many words of a snapshot travel at a time.
   var partSize = 8
 
@@ -102,6 +117,18 @@ struct Swarm {
       stallWeight = random.uniform(1...10)
       crashWeight += random.uniform(0...5)
       diskSpread = random.uniform(1...100) * ms
+      rot = random.uniform(0...400)
+    }
+    returnPatience = random.uniform(0...3) * 500 * ms
+    if scenario == .membership || everything && chance(300) {
+      spares = Int(random.uniform(0...2))
+      operatorInterval = random.uniform(20...1_000) * ms
+      isPinned = chance(500)
+      wipeWeight = random.uniform(0...5)
+      if scenario == .membership {
+        partitionWeight = random.uniform(0...10)
+        crashWeight = random.uniform(0...10)
+      }
     }
   }
 }

@@ -40,8 +40,10 @@ struct Trace {
     case .canvassReply(let granted, let promised, let commit, let token):
       mix(granted ? 2 : 3, promised, commit, token)
     case .prepare(let ballot, let from): mix(4, ballot, from)
-    case .promise(let ballot, let from, let commit, let entries):
+    case .promise(let ballot, let from, let commit, let entries, let unknown):
       mix(5, ballot, from, commit)
+      self.mix(unknown?.lowerBound ?? 0)
+      self.mix(unknown?.upperBound ?? 0)
       for entry in entries { mix(6, entry.ballot, entry.slot, entry.payload.checksum.low) }
     case .reject(let round, let promised, let commit): mix(7, promised, round, commit)
     case .accept(let entry): mix(8, entry.ballot, entry.slot, entry.payload.checksum.low)
@@ -51,6 +53,7 @@ struct Trace {
       self.mix(round)
     case .heartbeatReply(let ballot, let through, let round): mix(11, ballot, through, round)
     case .fetch(let from): mix(12, .zero, from)
+    case .stand(let ballot): mix(15, ballot)
     case .learn(let entries):
       mix(13)
       for entry in entries { mix(14, entry.ballot, entry.slot, entry.payload.checksum.low) }
@@ -68,8 +71,10 @@ package func describe(_ message: Message) -> String {
   case .canvassReply(let granted, let promised, let commit, _):
     return "canvass \(granted ? "yes" : "no") promised \(promised) commit \(commit)"
   case .prepare(let ballot, let from): return "prepare \(ballot) from \(from)"
-  case .promise(let ballot, _, let commit, let entries):
-    return "promise \(ballot) commit \(commit) [\(list(entries))]"
+  case .promise(let ballot, _, let commit, let entries, let unknown):
+    let damage = unknown.map { " unknown \($0.lowerBound)...\($0.upperBound)" } ?? ""
+    return "promise \(ballot) commit \(commit) [\(list(entries))]\(damage)"
+  case .stand(let ballot): return "stand after \(ballot)"
   case .reject(let round, let promised, let commit):
     return "reject round \(round) promised \(promised) commit \(commit)"
   case .accept(let entry): return "accept \(entry.slot)@\(entry.ballot) commit \(entry.commit)"

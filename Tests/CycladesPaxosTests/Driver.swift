@@ -19,12 +19,14 @@ struct Driver {
 
   init(
     node: UInt32 = 1, members: [UInt32] = [1, 2, 3], recovered: Recovered = Recovered(),
-    window: Int = 64, maximumReads: Int = 65_536
+    incarnation: UInt64 = 0, window: Int = 64, maximumReads: Int = 65_536
   ) throws {
     let configuration = Configuration(
-      node: NodeID(node), members: members.map { NodeID($0) }, window: window,
-      maximumReads: maximumReads)
-    core = try Paxos(configuration, recovered: recovered, seed: 1) { value(0, isNoop: true) }
+      node: NodeID(node), incarnation: incarnation, members: members.map { NodeID($0) },
+      window: window, maximumReads: maximumReads)
+    core = try Paxos(
+      configuration, recovered: recovered, seed: 1,
+      makeMembership: { value(1, membership: $0) }, makeNoop: { value(0, isNoop: true) })
   }
 
   mutating func start() -> [String] {
@@ -52,6 +54,16 @@ struct Driver {
   mutating func propose(_ number: UInt64) -> (slot: Slot?, effects: [String]) {
     let slot = core.propose(value(number), into: &effects)
     return (slot, drain())
+  }
+
+  mutating func propose(members: [Member]) throws -> (slot: Slot, effects: [String]) {
+    let slot = try core.propose(membership: members, into: &effects)
+    return (slot, drain())
+  }
+
+  mutating func transfer(to node: UInt32) throws -> [String] {
+    try core.transferLeadership(to: NodeID(node), into: &effects)
+    return drain()
   }
 
   /// Makes a replica that never ran win its first election, with node 2's vote.
@@ -84,8 +96,9 @@ struct Driver {
   }
 }
 
-func value(_ number: UInt64, isNoop: Bool = false) -> Payload {
-  Payload(byteCount: 1, checksum: Checksum(low: number, high: 0), isNoop: isNoop)
+func value(_ number: UInt64, isNoop: Bool = false, membership: Membership? = nil) -> Payload {
+  Payload(
+    byteCount: 1, checksum: Checksum(low: number, high: 0), isNoop: isNoop, membership: membership)
 }
 
 func entry(_ slot: Slot, _ ballot: Ballot, commit: Slot = 0, _ number: UInt64 = 7) -> Entry {
@@ -103,6 +116,7 @@ private func text(_ effect: Effect) -> String {
     "to \(node): \(describe(message))\(token.map { " after #\($0)" } ?? "")"
   case .apply(let entry): "apply \(entry.slot)@\(entry.ballot)"
   case .provide(let node, let from, let through): "provide \(from)...\(through) to \(node)"
+  case .membershipChanged(let membership, let from): "members \(membership) from \(from)"
   case .provideSnapshot(let node): "provide a snapshot to \(node)"
   case .readReady(let id): "read \(id) ready"
   case .readRefused(let id): "read \(id) refused"

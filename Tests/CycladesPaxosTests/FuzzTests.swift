@@ -11,7 +11,9 @@ import Testing
     var random = SplitMix(seed: seed)
     let members = [1, 2, 3].map { NodeID($0) }
     let configuration = Configuration(node: NodeID(1), members: members, window: 8, maximumReads: 4)
-    var core = try Paxos(configuration, seed: seed) { value(0, isNoop: true) }
+    var core = try Paxos(
+      configuration, seed: seed, makeMembership: { value(1, membership: $0) },
+      makeNoop: { value(0, isNoop: true) })
     var effects: [Effect] = []
     var now: UInt64 = 0
     var token: UInt64 = 0
@@ -40,8 +42,9 @@ import Testing
       case 4: core.step(.connected(NodeID(UInt32(random.next() % 5))), into: &effects)
       default:
         let sender = NodeID(UInt32(random.next() % 5))
+        let incarnation = random.next() % 3
         let message = anyMessage(near: core, &random)
-        core.step(.received(message, from: sender), into: &effects)
+        core.step(.received(message, from: sender, incarnation: incarnation), into: &effects)
       }
       for effect in effects {
         switch effect {
@@ -55,9 +58,11 @@ import Testing
           #expect(waiting.remove(id) != nil, "a read is answered once")
         case .provide(_, let from, let through): #expect(from <= through && through <= core.commit)
         case .provideSnapshot(let node):
-          #expect(node != configuration.node && members.contains(node) && core.compacted > 0)
+          #expect(node != configuration.node && core.compacted > 0)
+        case .membershipChanged(let membership, let from):
+          #expect(from > core.commit && membership == core.schedule.next)
         case .send(_, let node, let after):
-          #expect(node != configuration.node && members.contains(node))
+          #expect(node != configuration.node && node.rawValue != 0)
           #expect(after ?? 0 <= token)
         case .roleChanged: break
         }
@@ -81,16 +86,31 @@ import Testing
       let round = core.ballot.round &+ random.next() % 4
       return Ballot(round: round > 0 ? round - 1 : 0, node: node)
     }
+    func anyRange(_ random: inout SplitMix) -> ClosedRange<Slot>? {
+      guard random.next() % 3 == 0 else { return nil }
+      let first = anySlot(&random)
+      return first...max(first, first &+ random.next() % 5)
+    }
+    func anyValue(_ random: inout SplitMix) -> Payload {
+      guard random.next() % 8 == 0 else { return value(random.next()) }
+      let members = (0...random.next() % 4).map { _ in
+        Member(
+          id: NodeID(UInt32(random.next() % 5)), incarnation: random.next() % 3,
+          kind: Member.Kind.allCases[Int(random.next() % 4)])
+      }
+      let number = core.schedule.current.number &+ UInt32(random.next() % 3)
+      return value(1, membership: Membership(number: number, members: members))
+    }
     func anyEntries(_ random: inout SplitMix) -> [Entry] {
       var slot = anySlot(&random)
       return (0..<random.next() % 6).map { _ in
         defer { slot = random.next() % 16 == 0 ? anySlot(&random) : slot &+ 1 }
         return Entry(
           slot: slot, ballot: anyBallot(&random), commit: slot &- (random.next() % 3),
-          payload: value(random.next()))
+          payload: anyValue(&random))
       }
     }
-    switch random.next() % 13 {
+    switch random.next() % 14 {
     case 0: return .canvass(commit: anySlot(&random), token: random.next() % 20)
     case 1:
       return .canvassReply(
@@ -100,7 +120,7 @@ import Testing
     case 3, 4:
       return .promise(
         anyBallot(&random), from: core.commit + 1, commit: anySlot(&random),
-        entries: anyEntries(&random))
+        entries: anyEntries(&random), unknown: anyRange(&random))
     case 5:
       return .reject(
         round: core.ballot.round, promised: anyBallot(&random), commit: anySlot(&random))
@@ -109,7 +129,7 @@ import Testing
       return .accept(
         Entry(
           slot: slot, ballot: anyBallot(&random), commit: slot &- (random.next() % 3),
-          payload: value(random.next())))
+          payload: anyValue(&random)))
     case 8: return .accepted(anyBallot(&random), through: anySlot(&random))
     case 9:
       return .heartbeat(
@@ -118,7 +138,8 @@ import Testing
     case 10:
       return .heartbeatReply(
         anyBallot(&random), through: anySlot(&random), round: random.next() % 20)
-    case 11: return .fetch(from: anySlot(&random))
+    case 11: return .stand(anyBallot(&random))
+    case 12: return .fetch(from: anySlot(&random))
     default: return .learn(anyEntries(&random))
     }
   }

@@ -295,7 +295,8 @@ import Testing
       } catch { return error.code == .invalidConfiguration }
     }
     let one = NodeID(1)
-    #expect(refuses(Configuration(node: one, members: [NodeID(2)])))
+    #expect(refuses(Configuration(node: NodeID(0), members: [one])))
+    #expect(!refuses(Configuration(node: one, members: [NodeID(2)])), "it may join later")
     #expect(refuses(Configuration(node: one, members: [one, one])))
     #expect(refuses(Configuration(node: one, members: [one], window: 0)))
     #expect(

@@ -16,6 +16,7 @@ private final class LogWriter: LogOwner {
   var afterwards: (Log) -> Bool = { _ in false }
   private(set) var durable: [Int: UInt64] = [:]
   private(set) var compacted: [Int: Slot] = [:]
+  private(set) var dropped: Set<Int> = []
   private(set) var failure: ReplicationError?
   private var token: UInt64 = 0
 
@@ -72,6 +73,7 @@ private final class LogWriter: LogOwner {
     if token == self.token { reactor.schedule(after: .zero) { self.next() } }
   }
   func compacted(group: Int, through slot: Slot) { compacted[group] = slot }
+  func dropped(group: Int) { dropped.insert(group) }
   func logFailed(_ error: ReplicationError) {
     failure = error
     reactor.stop()
@@ -98,9 +100,10 @@ struct LogTests {
   }
 
   private func write(
-    _ batches: [[(group: Int, slot: Slot, size: Int)]], segmentBytes: Int = 64 << 20
+    _ batches: [[(group: Int, slot: Slot, size: Int)]], segmentBytes: Int = 64 << 20,
+    snapshots: [Slot] = [0, 0]
   ) throws {
-    let writer = try LogWriter(open(), segmentBytes: segmentBytes, batches)
+    let writer = try LogWriter(open(), segmentBytes: segmentBytes, snapshots: snapshots, batches)
     try writer.run()
     #expect(writer.failure == nil)
     writer.log.stop()
@@ -294,6 +297,47 @@ struct LogTests {
       let error = #expect(throws: ReplicationError.self) { try recover(behind: 11) }
       #expect(error?.code == .damagedLog)
     }
+  }
+
+  @Test("a group that was left leaves its promise and what it forgot, and can begin anew")
+  func left() throws {
+    let writer = try LogWriter(
+      open(), segmentBytes: 16 << 10, [[(0, 1, 10), (1, 1, 10), (0, 2, 10)]])
+    var rounds = 0
+    writer.afterwards = { log in
+      if rounds == 0 { log.append(dropOf: 0, behind: 2) }
+      log.flush()
+      rounds += 1
+      return rounds < 20
+    }
+    try writer.run()
+    #expect(writer.dropped == [0])
+    writer.log.stop()
+    let left = try recover()
+    #expect(left.groups[0].isDropped && left.groups[0].index.isEmpty)
+    #expect(left.groups[0].forgotten == 2 && left.groups[0].commit == 0)
+    #expect(left.groups[0].promised == Ballot(round: 1, node: 1))
+    #expect(left.groups[1].index.last == 1 && !left.groups[1].isDropped)
+    // Many segments later, and with none of the first left, both are still known.
+    try write((0..<30).map { [(1, Slot($0 + 2), 3000)] }, segmentBytes: 16 << 10)
+    let cutter = try LogWriter(open(), segmentBytes: 16 << 10, [])
+    rounds = 0
+    cutter.afterwards = { log in
+      log.dropOldest { _ in Slot.max }
+      log.flush()
+      rounds += 1
+      return rounds < 50
+    }
+    try cutter.run()
+    cutter.log.stop()
+    let later = try LogRecovery.run(open(), cluster: LogWriter.cluster, snapshots: [0, 31])
+    for segment in later.segments { Files.close(segment.descriptor) }
+    #expect(later.groups[0].forgotten == 2)
+    #expect(later.groups[0].promised == Ballot(round: 1, node: 1))
+    try write([[(0, 1, 20)]], segmentBytes: 16 << 10, snapshots: [0, 31])
+    let again = try LogRecovery.run(open(), cluster: LogWriter.cluster, snapshots: [0, 31])
+    for segment in again.segments { Files.close(segment.descriptor) }
+    #expect(again.groups[0].index.last == 1 && !again.groups[0].isDropped)
   }
 
   @Test("a log of another folder is not read")

@@ -23,6 +23,39 @@ struct PublisherTests {
     #expect(late.ring.epoch == 5)
   }
 
+  @Test("a reader's lookups are those of the newest ring")
+  func lookups() throws {
+    let publisher = RingPublisher(try ring(epoch: 1))
+    var reader = publisher.makeReader()
+    let positions = (0..<64).map { UInt64($0) << 58 }
+    let keys = Array("abcdefgh".utf8)
+    let ends = (1...8).map { UInt32($0) }
+    for epoch in 2...9 as ClosedRange<UInt64> {
+      let newest = try ring(epoch: epoch)
+      let expected = positions.map { newest.ownerIndex(ofPosition: $0) }
+      var owners = [UInt16](repeating: .max, count: positions.count)
+      var keyOwners = [UInt16](repeating: .max, count: keys.count)
+      var span = owners.mutableSpan
+      var keySpan = keyOwners.mutableSpan
+      // By turns each kind of lookup is the one that notices the new ring.
+      publisher.publish(newest)
+      if epoch % 3 == 0 {
+        reader.owners(ofPositions: positions.span, into: &span)
+        reader.owners(ofKeys: keys.span, endingAt: ends.span, into: &keySpan)
+      } else if epoch % 3 == 1 {
+        reader.owners(ofKeys: keys.span, endingAt: ends.span, into: &keySpan)
+        reader.owners(ofPositions: positions.span, into: &span)
+      }
+      #expect(positions.map { reader.ownerIndex(ofPosition: $0) } == expected)
+      reader.owners(ofPositions: positions.span, into: &span)
+      reader.owners(ofKeys: keys.span, endingAt: ends.span, into: &keySpan)
+      #expect(owners.map(Int.init) == expected)
+      for (key, owner) in zip(keys, keyOwners) {
+        #expect(newest.members[Int(owner)] == newest.owner(of: [key]))
+      }
+    }
+  }
+
   @Test("readers on other threads see rings in order and whole", .timeLimit(.minutes(1)))
   func concurrentReaders() async throws {
     let last: UInt64 = 2000

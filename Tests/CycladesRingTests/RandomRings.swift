@@ -58,15 +58,22 @@ struct RandomRings {
     return try builder.build()
   }
 
+  /// Members of weight 1 with the default number of points.
+  static func even(_ count: Int, named name: String) throws -> Ring {
+    var builder = try RingBuilder()
+    for number in 0..<count { try builder.add(Member(id: "\(name)-\(number)")) }
+    return try builder.build()
+  }
+
   /// Positions that matter: at, before and after points of the ring, the ends, and random ones.
   mutating func probes(_ ring: Ring) -> [UInt64] {
     var probes: [UInt64] = [0, 0xFFFF, 0x10000, .max, .max - 0xFFFF, .max - 0x10000]
-    for move in ring.arcs.shuffled(using: &random).prefix(20) {
+    for move in ring.arcs.shuffled(using: &random).prefix(8) {
       for edge in [move.positions.lowerBound, move.positions.upperBound] {
         probes += [edge &- 1, edge, edge &+ 1]
       }
     }
-    for _ in 0..<50 { probes.append(random.next()) }
+    for _ in 0..<20 { probes.append(random.next()) }
     return probes
   }
 }

@@ -21,7 +21,4 @@ uint64_t rival_ketama(const rival_point *points, size_t count, const uint64_t *k
 uint64_t rival_lower_bound(const uint64_t *positions, size_t count, const uint64_t *keys,
                            size_t key_count);
 
-// Jump consistent hash (Lamping and Veach, 2014): no memory, but only the last node can leave.
-uint64_t rival_jump(int32_t nodes, const uint64_t *keys, size_t key_count);
-
 #pragma clang assume_nonnull end

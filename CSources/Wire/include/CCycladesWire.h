@@ -51,6 +51,8 @@ enum cyc_wire_kind {
   CYC_WIRE_HEARTBEAT_REPLY = 10,
   CYC_WIRE_FETCH = 11,
   CYC_WIRE_LEARN = 12,
+  /* election again */
+  CYC_WIRE_STAND = 13,
   /* between the hosts of replicas */
   CYC_WIRE_REQUEST = 16,
   CYC_WIRE_REPLY = 17,

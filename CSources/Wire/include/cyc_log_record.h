@@ -6,7 +6,7 @@
 //                64 B   as it travelled
 //
 //   byte  0 u32 size        prefix and frame together
-//         4 u16 kind        entry: a frame follows; promise: the prefix alone
+//         4 u16 kind        entry: a frame follows; all others: the prefix alone
 //         6 u8  version     1
 //         7 u8  first       1 for the first record of a write
 //         8 u64 log         random, one per data folder
@@ -15,7 +15,7 @@
 //        32 u64 generation  number of the write; every record of one write carries the same
 //        40 u32 group
 //        44 u32 node    \   the ballot promised; 0 for an entry, whose frame says it
-//        48 u64 round   /
+//        48 u64 round   /   of drop and forgot: a slot
 //        56 u64 checksum    XXH3-64 of the 56 bytes before, seeded with `log`
 //
 // Invariants:
@@ -38,6 +38,8 @@ enum {
   CYC_LOG_WRITE_ALIGNMENT = 512,
   CYC_LOG_ENTRY = 1,
   CYC_LOG_PROMISE = 2,
+  CYC_LOG_DROP = 3,   // the node left the group, having applied `round`: only promises still count
+  CYC_LOG_FORGOT = 4, // what was accepted up to slot `round` was dropped at some time
 };
 
 typedef struct cyc_log_prefix {

@@ -13,25 +13,56 @@ final class EntryPayload: Payload {
   private var frame: Bytes
   private var sealedIn: Ballot?
 
-  /// Wraps a frame that was received or read back, and verified.
-  init(_ frame: Bytes, _ header: WireHeader) {
+  /// The flag of an entry whose body is a membership.
+  private static let membershipFlag: UInt16 = 1
+
+  /// Wraps a frame that was received or read back, and verified; `nil` when its body is not what its
+  /// flags say.
+  init?(_ frame: Bytes, _ header: WireHeader) {
     time = header.time
     count = header.count
     self.frame = frame
     sealedIn = header.ballot
+    var membership: Membership?
+    if header.flags == EntryPayload.membershipFlag {
+      membership = Membership(
+        decoding: [UInt8](copying: frame.span.extracting(WireHeader.byteCount..<frame.byteCount)))
+    }
     super.init(
-      byteCount: frame.byteCount, checksum: header.bodyChecksum, isNoop: header.count == 0)
+      byteCount: frame.byteCount, checksum: header.bodyChecksum,
+      isNoop: header.count == 0 && header.flags == 0, membership: membership)
+    if header.flags != 0 && membership == nil { return nil }
   }
 
-  /// Wraps a new body of `count` requests behind 128 free bytes, which this object alone may write.
-  init(unsealed frame: Bytes, count: Int, time: UInt64, cluster: UInt64) {
+  /// Wraps a new body of `count` requests, or one of a membership, behind 128 free bytes, which this
+  /// object alone may write.
+  init(
+    unsealed frame: Bytes, count: Int, membership: Membership? = nil, time: UInt64, cluster: UInt64
+  ) {
     self.time = time
     self.count = UInt32(count)
     self.frame = frame
     let body = frame.span.extracting(WireHeader.byteCount..<frame.byteCount)
     super.init(
       byteCount: frame.byteCount, checksum: WireHeader.checksum(ofBody: body, cluster: cluster),
-      isNoop: count == 0)
+      isNoop: count == 0 && membership == nil, membership: membership)
+  }
+
+  /// An entry that changes who the members of the group are.
+  static func changing(
+    to membership: Membership, time: UInt64, cluster: UInt64, pool: BufferPool
+  ) -> EntryPayload {
+    let encoded = membership.encoded
+    do {
+      var buffer = try Buffer(
+        minimumCapacity: WireHeader.byteCount + encoded.count, in: pool)
+      buffer.appendZeros(WireHeader.byteCount)
+      buffer.append(encoded)
+      return EntryPayload(
+        unsealed: buffer.freeze(), count: 0, membership: membership, time: time, cluster: cluster)
+    } catch {
+      fatalError("out of memory for a membership: \(error)")
+    }
   }
 
   /// An entry without requests, which only moves log time.
@@ -45,7 +76,10 @@ final class EntryPayload: Payload {
     }
   }
 
-  /// The requests in the entry.
+  /// What the header's flags say of the body.
+  private var flags: UInt16 { membership == nil ? 0 : EntryPayload.membershipFlag }
+
+  /// The requests in the entry, or its membership.
   var body: RawSpan {
     @_lifetime(borrow self) get {
       let span = frame.span
@@ -67,6 +101,7 @@ final class EntryPayload: Payload {
       bodyByteCount: frame.byteCount - WireHeader.byteCount)
     header.time = time
     header.count = count
+    header.flags = flags
     header.bodyChecksum = checksum
     unsafe header.reseal(frame.exclusiveStart)
     sealedIn = entry.ballot

@@ -5,6 +5,8 @@ import Logging
 /// What a replica needs of its host.
 protocol GroupHost: AnyObject {
   var node: NodeID { get }
+  /// Of this node's data folder.
+  var incarnation: UInt64 { get }
   var cluster: UInt64 { get }
   var pool: BufferPool { get }
   var log: Log { get }
@@ -13,6 +15,7 @@ protocol GroupHost: AnyObject {
   func send(_ header: inout WireHeader, _ body: RawSpan, to peer: NodeID)
   func answer(_ reply: Answer, to origin: NodeID, group: Int)
   func leaderChanged(_ group: Int)
+  func membershipChanged(_ group: Int, _ membership: Membership)
   func offerSnapshot(_ group: Int, to peer: NodeID)
 }
 
@@ -35,7 +38,8 @@ enum Answer {
 final class Group {
   let id: UInt32
   let index: Int
-  let members: [NodeID]
+  /// The node leaves: nothing more is said to the core.
+  var isLeaving = false
   private(set) var core: Paxos
   private(set) var machine: any StateMachine
   private unowned let host: any GroupHost
@@ -47,6 +51,10 @@ final class Group {
   private var held: [(token: UInt64, message: Message, to: NodeID)] = []
   private var durable: UInt64 = 0
   private var reply = Reply()
+  /// Up to this slot the node once forgot what it had accepted.
+  private let forgotten: Slot
+  /// When this node was last a member, or knew of a leader, who takes it for one.
+  private var heardAt: UInt64 = 0
 
   /// Requests to propose at the end of the turn.
   private var incoming: [(body: Bytes, frame: Bytes?)] = []
@@ -66,6 +74,8 @@ final class Group {
 
   /// An entry takes no more requests at this size, in bytes.
   private static let entryBytesTarget: Int = 1 << 20
+  /// A node that is no member and hears of no leader for so long lets go of the group.
+  private static let silenceMax: UInt64 = 5_000_000_000
   /// One answer to a fetch is about this large, in bytes.
   private static let learnBytesTarget: Int = 1 << 20
 
@@ -75,19 +85,23 @@ final class Group {
   ) throws(ReplicationError) {
     id = configuration.id
     self.index = index
-    members = configuration.members
     self.host = host
     machine = recovered.machine
-    sessions = recovered.head.sessions
-    logTime = recovered.head.logTime
+    forgotten = recovered.forgotten
+    sessions = recovered.sessions
+    logTime = recovered.logTime
     let cluster = host.cluster
     let pool = host.pool
     do {
       core = try Paxos(
         Configuration(
-          node: host.node, members: configuration.members, timing: timing,
-          windowBytes: windowBytes),
+          node: host.node, incarnation: host.incarnation, members: configuration.members,
+          timing: timing, window: GroupConfiguration.window, windowBytes: windowBytes),
         recovered: recovered.paxos, seed: UInt64.random(in: 0...UInt64.max),
+        makeMembership: {
+          EntryPayload.changing(
+            to: $0, time: wallClockMilliseconds(), cluster: cluster, pool: pool)
+        },
         makeNoop: {
           EntryPayload.empty(time: wallClockMilliseconds(), cluster: cluster, pool: pool)
         })
@@ -102,6 +116,7 @@ final class Group {
   // MARK: Events
 
   func start(now: UInt64) {
+    heardAt = now
     core.start(now: now, into: &effects)
     carryOut()
   }
@@ -129,7 +144,9 @@ final class Group {
   }
 
   /// What stands beside the machine in a snapshot of now.
-  var snapshotHead: SnapshotHead { SnapshotHead(logTime: logTime, sessions: sessions) }
+  var snapshotHead: SnapshotHead {
+    SnapshotHead(logTime: logTime, schedule: core.schedule, sessions: sessions)
+  }
 
   /// Goes on from a snapshot, which is durable, in place of the entries up to `slot`.
   func install(_ state: SnapshotAssembly.State, through slot: Slot) {
@@ -137,8 +154,57 @@ final class Group {
     machine = state.machine
     sessions = state.head.sessions
     logTime = state.head.logTime
-    step(.installed(through: slot))
+    step(.installed(through: slot, schedule: state.head.schedule))
   }
+
+  /// Proposes other members; the change is made when the membership says so.
+  func propose(members: [Member]) throws(PaxosError) {
+    do {
+      _ = try core.propose(membership: members, into: &effects)
+    } catch {
+      throw error
+    }
+    carryOut()
+  }
+
+  /// Starts to hand the group over to another leader.
+  func transferLeadership(to node: NodeID) throws(PaxosError) {
+    try core.transferLeadership(to: node, into: &effects)
+    carryOut()
+  }
+
+  /// Whether the node knows less than it knew when it last left the group.
+  ///
+  /// What it accepted then is gone, so until it has all of that as decided it must neither vote nor
+  /// stand: it takes what it is given, and asks for what is missing.
+  private var isMuted: Bool { core.commit < forgotten }
+
+  /// Takes a message of a peer.
+  func received(_ message: Message, from peer: NodeID, incarnation: UInt64) {
+    if isMuted {
+      switch message {
+      case .canvass, .prepare: return
+      default: break
+      }
+    }
+    step(.received(message, from: peer, incarnation: incarnation))
+  }
+
+  /// Whether this node is no member any more, as far as it knows at `now`.
+  ///
+  /// One that is on its way to become a member, perhaps again, reads in the log of times when it was
+  /// none; but it hears of a leader meanwhile.
+  func hasLeft(now: UInt64) -> Bool {
+    let schedule = core.schedule
+    if core.leader != nil || schedule.next != nil
+      || schedule.current.members.contains(where: isSelf)
+    {
+      heardAt = now
+    }
+    return now - heardAt > Self.silenceMax
+  }
+
+  private func isSelf(_ member: Member) -> Bool { member.id == host.node }
 
   /// Takes a request to be proposed; false when this node does not lead.
   ///
@@ -235,6 +301,8 @@ final class Group {
       case .readReady(let id): answer(id)
       case .readRefused(let id): turnAway(id)
       case .roleChanged(let role, _, _): changed(role)
+      case .membershipChanged(let membership, _):
+        host.membershipChanged(index, membership)
       }
       position += 1
     }
@@ -251,9 +319,12 @@ final class Group {
   }
 
   private func transmit(_ message: Message, to peer: NodeID) {
+    if isMuted {
+      guard case .fetch = message else { return }
+    }
     switch message {
     case .accept(let entry): host.send(frame(of: entry), to: peer)
-    case .promise(_, _, _, let entries), .learn(let entries):
+    case .promise(_, _, _, let entries, _), .learn(let entries):
       let frames = entries.map { frame(of: $0) }
       let size = frames.reduce(0) { $0 + $1.byteCount }
       guard
@@ -322,7 +393,7 @@ extension Group {
   private func apply(_ entry: Entry) {
     let payload = entry.payload as! EntryPayload
     let context = Applier.advance(&machine, &logTime, payload.time, group: id, slot: entry.slot)
-    Applier.apply(payload.body, context, &machine, &sessions, &reply) { request, verdict in
+    Applier.apply(payload, context, &machine, &sessions, &reply) { request, verdict in
       let origin = NodeID(rawValue: request.origin)
       guard leads || origin == host.node else { return }
       switch verdict {

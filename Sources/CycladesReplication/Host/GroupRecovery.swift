@@ -4,19 +4,24 @@ import CycladesTransport
 /// A group's state as its log has it.
 struct RecoveredState {
   var machine: any StateMachine
-  var head: SnapshotHead
+  var logTime: UInt64
+  var sessions: SessionTable
   var paxos = Recovered()
+  var forgotten: Slot
 
   /// Applies the decided entries of `group` to the state of its snapshot, or to a fresh machine, and
   /// loads the undecided ones.
   ///
   /// - Complexity: O(log behind the snapshot).
   init(
-    _ start: SnapshotAssembly.State, _ group: RecoveredGroup, id: UInt32,
+    _ start: SnapshotAssembly.State, _ group: RecoveredGroup, _ configuration: GroupConfiguration,
     segments: [LogSegment], pool: BufferPool
   ) throws(ReplicationError) {
     machine = start.machine
-    head = start.head
+    logTime = start.head.logTime
+    sessions = start.head.sessions
+    forgotten = group.forgotten
+    var schedule = start.head.schedule ?? configuration.schedule
     let commit = min(group.commit, group.index.last)
     var reply = Reply()
     var entries: [Entry] = []
@@ -36,15 +41,25 @@ struct RecoveredState {
       } catch {
         throw ReplicationError(.ioFailed, "no memory to read the log back: \(error)")
       }
-      let payload = EntryPayload(frame, WireHeader(trusting: frame.span))
+      guard let payload = EntryPayload(frame, WireHeader(trusting: frame.span)) else {
+        throw ReplicationError(
+          .damagedLog,
+          "\(segment.path): slot \(slot) of group \(configuration.id) is of another version")
+      }
       if slot > commit {
         entries.append(WireHeader(trusting: frame.span).entry(payload))
         continue
       }
-      let context = Applier.advance(&machine, &head.logTime, payload.time, group: id, slot: slot)
-      Applier.apply(payload.body, context, &machine, &head.sessions, &reply) { _, _ in }
+      let context = Applier.advance(
+        &machine, &logTime, payload.time, group: configuration.id, slot: slot)
+      Applier.apply(payload, context, &machine, &sessions, &reply) { _, _ in }
+      if let membership = payload.membership {
+        _ = schedule.decide(membership, in: slot, window: GroupConfiguration.window)
+      }
+      _ = schedule.advance(behind: slot)
     }
     paxos = Recovered(
-      promised: group.promised, commit: commit, applied: commit, entries: entries)
+      promised: group.promised, commit: commit, applied: commit, entries: entries,
+      schedule: schedule)
   }
 }

@@ -1,12 +1,23 @@
 public import CycladesPaxos
 public import CycladesTransport
 
-/// One replicated group and the nodes that hold its replicas.
+/// One replicated group and the nodes that hold its first replicas.
 public struct GroupConfiguration: Sendable {
   /// The group's number, unique in the cluster.
   public var id: UInt32
-  /// The nodes that vote, in order of preference: the first leads when it can.
+  /// The nodes that voted when the cluster was made, in order of preference: the first leads when it
+  /// can. The same on all nodes forever; who the members are now is decided in the group's log.
   public var members: [NodeID]
+
+  /// Slots that may be proposed beyond the last decided one; a change of the members takes effect
+  /// that many slots after it was decided. The same on all nodes forever.
+  static let window = 64
+
+  /// The members that the group began with.
+  var schedule: MembershipSchedule {
+    MembershipSchedule(
+      current: Membership(number: 0, members: members.map { Member(id: $0) }))
+  }
 
   /// Makes a group of `members`.
   public init(id: UInt32, members: [NodeID]) {
@@ -48,7 +59,8 @@ public struct HostConfiguration: Sendable {
   public var cluster: String
   /// This node's id, a key of `peers`.
   public var node: NodeID
-  /// Where every node of the cluster, this one included, listens for its peers.
+  /// Where the nodes of the cluster, this one included, listen for their peers. Nodes that are not
+  /// named here become known when they introduce themselves.
   public var peers: [NodeID: SocketAddress]
   /// The address to listen on for peers; may differ from what `peers` announces.
   public var peerListen: SocketAddress
@@ -105,9 +117,6 @@ public struct HostConfiguration: Sendable {
       if group.members.isEmpty { try refuse("group \(group.id) has no members") }
       if Set(group.members).count != group.members.count {
         try refuse("group \(group.id) names a member twice")
-      }
-      for member in group.members where peers[member] == nil {
-        try refuse("group \(group.id) has member \(member), which is not in the list of peers")
       }
     }
   }

@@ -27,16 +27,18 @@ public final class ReplicaHost {
   let logger: Logger
   let cluster: UInt64
   let folder: DataFolder
-  private var storage: Log!
-  private var snapshots: Snapshots!
+  var storage: Log!
+  var snapshots: Snapshots!
   private let newMachine: (UInt32) -> any StateMachine
-  private var replicas: [Group?] = []
-  private var couriers: [Courier] = []
+  var replicas: [Group?] = []
+  var couriers: [Courier] = []
   var links: [NodeID: PeerLink] = [:]
-  private var announcements: [NodeID: [UInt8]] = [:]
+  var announcements: [NodeID: [UInt8]] = [:]
+  var disks = PeerDisks()
+  var disksCheckedAt: UInt64 = 0
   private var listener: PeerListener!
   /// For groups this node is no member of: whom to ask.
-  private var guesses: [Int]
+  private var guesses: [NodeID?]
   private var refused: [(RequestContext, Refusal)] = []
   private var hasNewWork = false
   var isStopping = false
@@ -61,7 +63,7 @@ public final class ReplicaHost {
     self.logger = logger
     announcement = configuration.announcement
     cluster = ReplicaHost.hash(of: configuration.cluster)
-    guesses = Array(repeating: 0, count: configuration.groups.count)
+    guesses = Array(repeating: nil, count: configuration.groups.count)
     newMachine = makeMachine
     folder = try DataFolder(configuration)
     let files = try SnapshotRecovery(folder, cluster: cluster, logger: logger)
@@ -79,23 +81,18 @@ public final class ReplicaHost {
       couriers.append(
         Courier(
           group: index, node: configuration.node, limits: configuration.limits, host: self))
-      guard group.members.contains(configuration.node) else {
+      let found = recovered.groups[index]
+      if found.isDropped { loaded[index] = nil }
+      let isMember = group.members.contains(configuration.node) && !found.isDropped
+      guard isMember || loaded[index] != nil || !found.index.isEmpty else {
         replicas.append(nil)
         continue
       }
-      let start =
-        loaded[index]?.state
-        ?? SnapshotAssembly.State(
-          machine: makeMachine(group.id), head: SnapshotHead(logTime: 0, sessions: SessionTable()))
-      let state = try RecoveredState(
-        start, recovered.groups[index], id: group.id, segments: recovered.segments,
-        pool: reactor.pool)
       replicas.append(
-        try Group(
-          group, index: index, recovered: state, timing: configuration.effectiveTiming,
-          windowBytes: max(64 << 20, 2 * configuration.limits.commandBytesMax), host: self))
+        try makeReplica(index, loaded[index]?.state, found, segments: recovered.segments))
     }
     snapshots = Snapshots(loaded.map { $0?.stored }, host: self)
+    try files.tidy(keeping: loaded.map { $0?.stored.slot })
     if recovered.records > 0 || snapshots.byteCount > 0 {
       logger.info(
         "log recovered",
@@ -107,6 +104,18 @@ public final class ReplicaHost {
     }
   }
 
+  func makeReplica(
+    _ index: Int, _ start: SnapshotAssembly.State?, _ found: RecoveredGroup, segments: [LogSegment]
+  ) throws(ReplicationError) -> Group {
+    let group = configuration.groups[index]
+    let start =
+      start ?? SnapshotAssembly.State(machine: newMachine(group.id), head: SnapshotHead())
+    let state = try RecoveredState(start, found, group, segments: segments, pool: reactor.pool)
+    return try Group(
+      group, index: index, recovered: state, timing: configuration.effectiveTiming,
+      windowBytes: max(64 << 20, 2 * configuration.limits.commandBytesMax), host: self)
+  }
+
   /// Listens for peers, dials them, and takes part.
   public func start() throws(ReplicationError) {
     let mode = PeerFrames.mode(configuration.limits)
@@ -115,17 +124,9 @@ public final class ReplicaHost {
     } catch {
       throw ReplicationError(.ioFailed, "\(error)")
     }
-    for (peer, address) in configuration.peers where peer != configuration.node {
-      links[peer] = PeerLink(peer, address, mode, host: self)
-    }
-    for peer in links.keys.sorted() { links[peer]!.dial() }
+    for peer in configuration.peers.keys.sorted() { setPeer(peer, configuration.peers[peer]!) }
     reactor.addTurnObserver(self)
-    for (index, replica) in replicas.enumerated() {
-      replica?.start(now: reactor.now.nanoseconds)
-      if snapshots.covered(index) > 0 {
-        replica?.step(.compacted(through: storage.index[index].base))
-      }
-    }
+    for index in replicas.indices { startReplica(index) }
     tick()
   }
 
@@ -143,9 +144,21 @@ public final class ReplicaHost {
     delegate = nil
   }
 
+  func startReplica(_ index: Int) {
+    guard let replica = replicas[index] else { return }
+    replica.start(now: reactor.now.nanoseconds)
+    let base = storage.index[index].base
+    if base > 0 { replica.step(.compacted(through: base)) }
+  }
+
   private func tick() {
     if isStopping { return }
-    for replica in replicas { replica?.step(.tick(now: now)) }
+    for (index, replica) in replicas.enumerated() {
+      guard let replica, !replica.isLeaving else { continue }
+      replica.step(.tick(now: now))
+      if replica.hasLeft(now: now) { leave(index) }
+    }
+    replaceDisks()
     for courier in couriers where !courier.isIdle { courier.expire() }
     snapshots.tick(now)
     reactor.schedule(after: Self.tickInterval) { self.tick() }
@@ -228,18 +241,19 @@ public final class ReplicaHost {
   /// Who leads a group, as far as this node knows.
   public func leader(of group: UInt32) -> NodeID? {
     guard group < UInt32(replicas.count) else { return nil }
-    if let replica = replicas[Int(group)] { return replica.core.leader }
-    return members(Int(group))[guesses[Int(group)]]
+    if let replica = member(Int(group)) { return replica.core.leader }
+    return guesses[Int(group)] ?? members(Int(group)).first
   }
 
   /// All groups as this node sees them.
   public var groups: [GroupStatus] {
     replicas.indices.map { index in
-      let core = replicas[index]?.core
+      let core = member(index)?.core
       return GroupStatus(
-        id: UInt32(index), members: members(index), leader: leader(of: UInt32(index)),
-        role: core?.role, ballot: core?.ballot ?? .zero, commit: core?.commit ?? 0,
-        applied: core?.applied ?? 0, last: core?.last ?? 0)
+        id: UInt32(index), members: members(index), membership: core?.schedule.current,
+        nextMembership: core?.schedule.next, leader: leader(of: UInt32(index)), role: core?.role,
+        ballot: core?.ballot ?? .zero, commit: core?.commit ?? 0, applied: core?.applied ?? 0,
+        last: core?.last ?? 0)
     }
   }
 
@@ -277,14 +291,27 @@ public final class ReplicaHost {
 
   /// A group this node is no member of turned a request away: ask the one it named, or the next.
   func turnedAway(_ group: Int, _ leader: NodeID) {
-    if replicas[group] == nil {
-      let members = members(group)
-      guesses[group] = members.firstIndex(of: leader) ?? (guesses[group] + 1) % members.count
+    if member(group) == nil {
+      let peers = links.keys.sorted().filter { links[$0]!.isReady }
+      if peers.contains(leader) {
+        guesses[group] = leader
+      } else if let asked = guesses[group], !peers.isEmpty {
+        guesses[group] = peers.first { $0 > asked } ?? peers[0]
+      }
     }
     couriers[group].turnedAway()
   }
 
-  private func members(_ group: Int) -> [NodeID] { configuration.groups[group].members }
+  /// Whom the newest membership names; of a group without a replica here, whom the first one did.
+  private func members(_ group: Int) -> [NodeID] {
+    replicas[group]?.core.schedule.newest.members.map(\.id) ?? configuration.groups[group].members
+  }
+
+  /// The replica of a group that this node has not left.
+  func member(_ group: Int) -> Group? {
+    guard let replica = replicas[group], !replica.isLeaving else { return nil }
+    return replica
+  }
 }
 
 // MARK: - The turn
@@ -307,11 +334,16 @@ extension ReplicaHost: TurnObserver {
 
 extension ReplicaHost: LogOwner {
   func logged(group: Int, token: UInt64) {
-    if !isStopping { replicas[group]?.logged(token) }
+    if !isStopping, let replica = replicas[group], !replica.isLeaving { replica.logged(token) }
   }
 
   func compacted(group: Int, through slot: Slot) {
     if !isStopping { replicas[group]?.step(.compacted(through: slot)) }
+  }
+
+  func dropped(group: Int) {
+    replicas[group] = nil
+    snapshots.forget(group)
   }
 
   func logFailed(_ error: ReplicationError) {
@@ -325,6 +357,7 @@ extension ReplicaHost: LogOwner {
 
 extension ReplicaHost: GroupHost {
   var node: NodeID { configuration.node }
+  var incarnation: UInt64 { folder.identity.incarnation }
   var pool: BufferPool { reactor.pool }
   var now: UInt64 { reactor.now.nanoseconds }
   var log: Log { storage }
@@ -342,28 +375,22 @@ extension ReplicaHost: GroupHost {
 
 extension ReplicaHost: CourierHost {
   func route(to group: Int) -> Route {
-    if let replica = replicas[group] {
+    if let replica = member(group) {
       guard let leader = replica.core.leader else { return .nowhere }
       if leader == node { return replica.leads ? .here : .nowhere }
       return links[leader]?.isReady == true ? .peer(leader) : .nowhere
     }
-    let members = members(group)
-    for step in members.indices {
-      let candidate = (guesses[group] + step) % members.count
-      if links[members[candidate]]?.isReady == true {
-        guesses[group] = candidate
-        return .peer(members[candidate])
-      }
-    }
-    return .nowhere
+    if let guess = guesses[group], links[guess]?.isReady == true { return .peer(guess) }
+    guesses[group] = (members(group) + links.keys.sorted()).first { links[$0]?.isReady == true }
+    return guesses[group].map { .peer($0) } ?? .nowhere
   }
 
   func lead(_ request: WriteRequest, group: Int) -> Bool {
-    replicas[group]?.lead(request.body, frame: request.hasLeft ? nil : request.frame) ?? false
+    member(group)?.lead(request.body, frame: request.hasLeft ? nil : request.frame) ?? false
   }
 
   func lead(_ query: ReadRequest, group: Int) -> Bool {
-    replicas[group]?.read(query.body, id: query.id, origin: node) ?? false
+    member(group)?.read(query.body, id: query.id, origin: node) ?? false
   }
 
   func header(_ kind: WireHeader.Kind, group: Int, bodyByteCount: Int) -> WireHeader {
@@ -379,112 +406,6 @@ extension ReplicaHost: CourierHost {
 
 extension ReplicaHost: SnapshotsHost {
   var logBytesTarget: Int { configuration.limits.logBytesTarget }
-  func replica(_ group: Int) -> Group? { replicas[group] }
+  func replica(_ group: Int) -> Group? { member(group) }
   func makeMachine(_ group: Int) -> any StateMachine { newMachine(UInt32(group)) }
-}
-
-// MARK: - Peers
-
-extension ReplicaHost: PeerHost {
-  func sendHello(_ connection: ConnectionID) {
-    var header = WireHeader(
-      kind: .hello, cluster: cluster, group: 0, sender: node, bodyByteCount: announcement.count)
-    header.token = folder.identity.incarnation
-    header.extra = folder.identity.placement
-    let body = announcement
-    reactor.send(connection, &header, body.rawSpan)
-  }
-
-  func recognise(_ frame: Bytes) -> Result<NodeID, PeerRefusal> {
-    func refuse(_ reason: String) -> Result<NodeID, PeerRefusal> {
-      .failure(PeerRefusal(reason: reason))
-    }
-    let header: WireHeader
-    do {
-      header = try WireHeader(verifying: frame.span, cluster: cluster)
-    } catch {
-      return refuse("not a frame of cluster \"\(configuration.cluster)\": \(error)")
-    }
-    let peer = header.sender
-    guard header.kind == .hello, header.bodyByteCount <= 1024 else {
-      return refuse("no introduction")
-    }
-    guard peer != node, configuration.peers[peer] != nil else {
-      return refuse("node \(peer) is not one of the configured peers")
-    }
-    guard header.extra == folder.identity.placement else {
-      return refuse("node \(peer) was started with other shards or peers than this node")
-    }
-    do {
-      guard try folder.recognise(peer, incarnation: header.token) else {
-        return refuse(
-          "node \(peer) came back with another data folder; it must not vote under its old "
-            + "identity: restore its folder")
-      }
-    } catch {
-      logFailed(error)
-      return refuse("this node stops")
-    }
-    announcements[peer] = [UInt8](
-      copying: frame.span.extracting(WireHeader.byteCount..<frame.byteCount))
-    return .success(peer)
-  }
-
-  func opened(_ peer: NodeID) {
-    logger.debug("peer connected", metadata: ["peer": "\(peer)"])
-    for replica in replicas {
-      if let replica, replica.members.contains(peer) { replica.step(.connected(peer)) }
-    }
-  }
-
-  func lost(_ peer: NodeID) {
-    for courier in couriers { courier.lost(peer) }
-  }
-
-  func received(_ frame: Bytes, from peer: NodeID) -> Bool {
-    if isStopping { return true }
-    guard let header = try? WireHeader(verifying: frame.span, cluster: cluster),
-      header.group < UInt32(replicas.count)
-    else {
-      logger.warning("damaged frame", metadata: ["peer": "\(peer)"])
-      return false
-    }
-    let group = Int(header.group)
-    switch header.kind {
-    case .request: return receivedRequest(frame, from: peer, group)
-    case .query:
-      let body = frame.slice(WireHeader.byteCount..<frame.byteCount)
-      if replicas[group]?.read(body, id: header.token, origin: peer) != true {
-        answer(.turnedAway(leader: replicas[group]?.core.leader), to: peer, group: group)
-      }
-      return true
-    case .reply:
-      receivedReply(header, frame, group)
-      return true
-    case .notice:
-      noticed(frame, from: peer)
-      return true
-    case .snapshotHead, .snapshotPart, .snapshotEnd, .snapshotOffer, .snapshotPull:
-      snapshots.received(header, frame, from: peer)
-      return true
-    default:
-      guard let replica = replicas[group], replica.members.contains(peer) else { return true }
-      guard let entries = Frames.entries(frame, header, cluster: cluster),
-        let message = header.message(entries: entries)
-      else { return false }
-      replica.step(.received(message, from: peer))
-      return true
-    }
-  }
-
-  private func receivedRequest(_ frame: Bytes, from peer: NodeID, _ group: Int) -> Bool {
-    let body = frame.slice(WireHeader.byteCount..<frame.byteCount)
-    guard let request = RequestHeader(body.span), Int(request.size) == body.byteCount,
-      request.origin == peer.rawValue
-    else { return false }
-    if replicas[group]?.lead(body, frame: nil) != true {
-      answer(.turnedAway(leader: replicas[group]?.core.leader), to: peer, group: group)
-    }
-    return true
-  }
 }

@@ -7,6 +7,10 @@ public struct GroupStatus: Sendable {
   public var id: UInt32
   /// Its members, in order of preference.
   public var members: [NodeID]
+  /// The membership in force, as this node knows it; `nil` when it holds no replica.
+  public var membership: Membership?
+  /// The one that is decided and not yet in force.
+  public var nextMembership: Membership?
   /// Who leads it, as far as this node knows.
   public var leader: NodeID?
   /// What this node does in it; `nil` when it is no member.

@@ -131,9 +131,15 @@ final class DataFolder {
   /// promises, so it must not vote under this identity.
   func recognise(_ peer: NodeID, incarnation: UInt64) throws(ReplicationError) -> Bool {
     if let known = identity.peers[peer] { return known == incarnation }
+    try remember(peer, incarnation: incarnation)
+    return true
+  }
+
+  /// Knows the peer by this folder from now on: it was decided to be the peer's.
+  func remember(_ peer: NodeID, incarnation: UInt64) throws(ReplicationError) {
+    if peer == identity.node || identity.peers[peer] == incarnation { return }
     identity.peers[peer] = incarnation
     try Files.replace(path + "/identity", in: path, with: Array(identity.text.utf8))
-    return true
   }
 
   private static func load(_ file: String) throws(ReplicationError) -> Identity {

@@ -16,6 +16,8 @@ protocol LogOwner: AnyObject {
   func logged(group: Int, token: UInt64)
   /// The log no longer holds any entry of `group` up to this slot.
   func compacted(group: Int, through: Slot)
+  /// The log holds nothing of `group` any more but its promise.
+  func dropped(group: Int)
   /// The log cannot go on: nothing more will be reported durable.
   func logFailed(_ error: ReplicationError)
 }
@@ -38,12 +40,24 @@ final class Log: FileCompletion {
   }
 
   private struct Record {
+    enum Content {
+      case promise(Ballot)
+      case entry(Bytes, Slot)
+      case drop(Slot)
+      /// At the start of a segment, so that no older one is needed for it.
+      case repeatedPromise(Ballot)
+      case repeatedDrop(Slot)
+    }
+
     var group: Int
-    var token: UInt64
-    var slot: Slot
-    var ballot: Ballot
-    var frame: Bytes?
+    var content: Content
+    /// 0 when nobody waits for it.
+    var token: UInt64 = 0
     var location = LogLocation(segment: 0, offset: 0, byteCount: 0)
+
+    var frame: Bytes? {
+      if case .entry(let frame, _) = content { frame } else { nil }
+    }
   }
 
   private enum Token {
@@ -53,9 +67,6 @@ final class Log: FileCompletion {
     static let write: UInt64 = 4
     static let dropSynced: UInt64 = 5
   }
-
-  /// The token of a promise that is repeated at the start of a segment: nobody waits for it.
-  private static let repeated: UInt64 = 0
 
   private static let zeroChunk = 4 << 20
   private static let recordsPerWrite = 400
@@ -67,7 +78,9 @@ final class Log: FileCompletion {
   /// By group.
   private(set) var index: [SlotIndex]
   /// By group: the highest ballot of any record appended so far.
-  private var promised: [Ballot]
+  private(set) var promised: [Ballot]
+  /// By group: what was accepted up to this slot was dropped when the node left the group.
+  private(set) var forgotten: [Slot]
 
   private unowned let owner: any LogOwner
   private let reactor: Reactor
@@ -99,6 +112,7 @@ final class Log: FileCompletion {
     segments = recovered.segments
     index = recovered.groups.map(\.index)
     promised = recovered.groups.map(\.promised)
+    forgotten = recovered.groups.map(\.forgotten)
     head = recovered.head
     zeroedThrough = recovered.head
     generation = recovered.generation
@@ -122,13 +136,18 @@ final class Log: FileCompletion {
   /// Appends a promise; it is reported under `token` when durable.
   func append(promise ballot: Ballot, group: Int, token: UInt64) {
     promised[group] = max(promised[group], ballot)
-    gathered.append(Record(group: group, token: token, slot: 0, ballot: ballot, frame: nil))
+    gathered.append(Record(group: group, content: .promise(ballot), token: token))
   }
 
   /// Appends an entry by its frame; it is reported under `token` when durable.
   func append(entry frame: Bytes, slot: Slot, ballot: Ballot, group: Int, token: UInt64) {
     promised[group] = max(promised[group], ballot)
-    gathered.append(Record(group: group, token: token, slot: slot, ballot: ballot, frame: frame))
+    gathered.append(Record(group: group, content: .entry(frame, slot), token: token))
+  }
+
+  /// Appends that this node has left a group, whose last applied slot was `slot`.
+  func append(dropOf group: Int, behind slot: Slot) {
+    gathered.append(Record(group: group, content: .drop(slot)))
   }
 
   /// Starts writing what was gathered, unless a write is under way.
@@ -190,14 +209,28 @@ final class Log: FileCompletion {
       inFlight[position].location = LogLocation(
         segment: UInt32(segment), offset: UInt32(start + Int(CYC_LOG_PREFIX_SIZE)),
         byteCount: UInt32(frame))
-      Log.append(
-        cyc_log_prefix(
-          size: UInt32(size), kind: UInt16(frame > 0 ? CYC_LOG_ENTRY : CYC_LOG_PROMISE),
-          version: 0, first: position == 0 ? 1 : 0, log: folder.identity.log, segment: segment,
-          offset: UInt64(start), generation: generation, group: UInt32(inFlight[position].group),
-          node: frame > 0 ? 0 : inFlight[position].ballot.node.rawValue,
-          round: frame > 0 ? 0 : inFlight[position].ballot.round, checksum: 0),
-        to: &prefixes)
+      var prefix = cyc_log_prefix()
+      prefix.size = UInt32(size)
+      prefix.first = position == 0 ? 1 : 0
+      prefix.log = folder.identity.log
+      prefix.segment = segment
+      prefix.offset = UInt64(start)
+      prefix.generation = generation
+      prefix.group = UInt32(inFlight[position].group)
+      switch inFlight[position].content {
+      case .entry: prefix.kind = UInt16(CYC_LOG_ENTRY)
+      case .promise(let ballot), .repeatedPromise(let ballot):
+        prefix.kind = UInt16(CYC_LOG_PROMISE)
+        prefix.node = ballot.node.rawValue
+        prefix.round = ballot.round
+      case .drop(let slot):
+        prefix.kind = UInt16(CYC_LOG_DROP)
+        prefix.round = slot
+      case .repeatedDrop(let slot):
+        prefix.kind = UInt16(CYC_LOG_FORGOT)
+        prefix.round = slot
+      }
+      Log.append(prefix, to: &prefixes)
       cuts.append(prefixes.byteCount)
       offset = start + size
     }
@@ -247,22 +280,31 @@ final class Log: FileCompletion {
     counters.bytes += UInt64(result)
     let records = inFlight
     inFlight.removeAll(keepingCapacity: true)
-    for record in records {
-      if record.frame != nil {
-        let entered = index[record.group].enter(record.location, slot: record.slot)
-        precondition(entered, "an entry was logged without the slots before it")
-        segments[segments.count - 1].note(record.slot, group: record.group)
-      } else if record.token == Log.repeated {
-        repeatedPending -= 1
-      }
-    }
-    for (position, record) in records.enumerated() where record.token != Log.repeated {
+    for record in records { note(record) }
+    for (position, record) in records.enumerated() where record.token > 0 {
       // Tokens are cumulative: of a run of records of one group, the last speaks for all.
       let next = position + 1
-      if next < records.count && records[next].group == record.group { continue }
+      if next < records.count && records[next].group == record.group && records[next].token > 0 {
+        continue
+      }
       owner.logged(group: record.group, token: record.token)
     }
     flush()
+  }
+
+  private func note(_ record: Record) {
+    switch record.content {
+    case .promise: break
+    case .repeatedPromise, .repeatedDrop: repeatedPending -= 1
+    case .entry(_, let slot):
+      let entered = index[record.group].enter(record.location, slot: slot)
+      precondition(entered, "an entry was logged without the slots before it")
+      segments[segments.count - 1].note(slot, group: record.group)
+    case .drop(let slot):
+      index[record.group] = SlotIndex()
+      forgotten[record.group] = max(forgotten[record.group], slot)
+      owner.dropped(group: record.group)
+    }
   }
 
   private var path: String { segments.last?.path ?? folder.path }
@@ -309,14 +351,20 @@ extension Log {
     reactor.sync(folder.descriptor, completion: self, token: Token.folderSynced)
   }
 
-  /// Puts every group's promise at the start of the segment, so that no older segment is needed for
-  /// it, however long the group is idle.
+  /// Puts every group's promise, and what it dropped, at the start of the segment, so that no older
+  /// segment is needed for them, however long the group is idle.
   private func repeatPromises() {
-    let promises = promised.indices.filter { promised[$0] != .zero }.map {
-      Record(group: $0, token: Log.repeated, slot: 0, ballot: promised[$0], frame: nil)
+    var records: [Record] = []
+    for group in index.indices {
+      if promised[group] != .zero {
+        records.append(Record(group: group, content: .repeatedPromise(promised[group])))
+      }
+      if forgotten[group] > 0 {
+        records.append(Record(group: group, content: .repeatedDrop(forgotten[group])))
+      }
     }
-    gathered.insert(contentsOf: promises, at: 0)
-    repeatedPending = promises.count
+    gathered.insert(contentsOf: records, at: 0)
+    repeatedPending = records.count
   }
 
   private func zeroAhead(_ segment: LogSegment) {

@@ -11,6 +11,10 @@ struct RecoveredGroup {
   var commit: Slot = 0
   /// The newest record of each slot behind the group's snapshot.
   var index: SlotIndex
+  /// The node left the group and did not come back: its snapshot, too, is of the past.
+  var isDropped = false
+  /// What was accepted up to this slot was dropped at some time.
+  var forgotten: Slot = 0
 }
 
 /// What a log holds after a restart, and where it goes on.
@@ -146,6 +150,22 @@ struct LogRecovery {
       result.records += 1
       return true
     }
+    if record.kind == UInt16(CYC_LOG_FORGOT) {
+      result.groups[group].forgotten = max(result.groups[group].forgotten, record.round)
+      result.records += 1
+      return true
+    }
+    if record.kind == UInt16(CYC_LOG_DROP) {
+      result.groups[group].forgotten = max(result.groups[group].forgotten, record.round)
+      // A snapshot of a later slot came after the node was a member again.
+      if record.round >= result.groups[group].index.base {
+        result.groups[group].index = SlotIndex()
+        result.groups[group].commit = 0
+        result.groups[group].isDropped = true
+      }
+      result.records += 1
+      return true
+    }
     let start = offset + Int(CYC_LOG_PREFIX_SIZE)
     let size = Int(record.size) - Int(CYC_LOG_PREFIX_SIZE)
     guard start + size <= mapped.byteCount else { return false }
@@ -163,6 +183,7 @@ struct LogRecovery {
       throw damaged("\(mapped.path): slot \(header.slot) without the slots before it", offset)
     }
     result.segments[position].note(header.slot, group: group)
+    result.groups[group].isDropped = false
     result.groups[group].promised = max(result.groups[group].promised, header.ballot)
     result.groups[group].commit = max(result.groups[group].commit, header.commit)
     result.records += 1

@@ -15,7 +15,7 @@ enum Frames {
   /// are not what the header says.
   static func entries(_ frame: Bytes, _ header: WireHeader, cluster: UInt64) -> [Entry]? {
     switch header.kind {
-    case .accept: return [header.entry(EntryPayload(frame, header))]
+    case .accept: return EntryPayload(frame, header).map { [header.entry($0)] }
     case .promise, .learn: break
     default: return []
     }
@@ -27,7 +27,8 @@ enum Frames {
         inner.kind == .accept, inner.group == header.group
       else { return nil }
       let bytes = rest.slice(0..<inner.frameByteCount)
-      entries.append(inner.entry(EntryPayload(bytes, inner)))
+      guard let payload = EntryPayload(bytes, inner) else { return nil }
+      entries.append(inner.entry(payload))
       offset += inner.frameByteCount
     }
     return entries.count == Int(header.count) ? entries : nil

@@ -12,8 +12,19 @@ enum Applier {
     return ApplyContext(group: group, slot: slot, time: logTime)
   }
 
-  /// Applies each request of `body` at most once, and tells `report` what became of it: `.replay`
+  /// Applies each request of an entry at most once, and tells `report` what became of it: `.replay`
   /// with its replies when it was applied, now or before.
+  static func apply(
+    _ payload: EntryPayload, _ context: ApplyContext, _ machine: inout any StateMachine,
+    _ sessions: inout SessionTable, _ reply: inout Reply,
+    report: (RequestHeader, SessionTable.Verdict) -> Void
+  ) {
+    // A membership is for the core alone.
+    if payload.membership != nil { return }
+    apply(payload.body, context, &machine, &sessions, &reply, report: report)
+  }
+
+  /// Applies each request of the body of an entry.
   static func apply(
     _ body: RawSpan, _ context: ApplyContext, _ machine: inout any StateMachine,
     _ sessions: inout SessionTable, _ reply: inout Reply,

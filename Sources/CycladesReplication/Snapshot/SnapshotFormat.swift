@@ -4,8 +4,8 @@ import CycladesTransport
 /// A snapshot is a file of frames, the same that carry it to a peer:
 ///
 /// ```
-///   head                      part 1          part 2     ...   end
-///   log time, sessions        state           state            how many frames came before
+///   head                          part 1          part 2     ...   end
+///   log time, members, sessions   state           state            nothing
 ///
 ///   header of each:  group   slot = the last one applied   extra = a random number of the snapshot
 ///                    token = 0, 1, 2 ... its place          time = log time (head)
@@ -82,27 +82,42 @@ struct SnapshotID: Hashable {
 
 /// What a replica holds beside its machine, as of a slot: the body of a snapshot's head.
 struct SnapshotHead {
-  var logTime: UInt64
-  var sessions: SessionTable
+  var logTime: UInt64 = 0
+  /// Who the members are behind the slot; `nil` when they never changed.
+  var schedule: MembershipSchedule?
+  var sessions = SessionTable()
 
   func encode() -> [UInt8] {
     var output = Reply()
     output.append(littleEndian: logTime)
+    let schedule = schedule?.encoded ?? []
+    output.append(littleEndian: UInt32(schedule.count))
+    output.append(contentsOf: schedule)
     sessions.encode(into: &output)
     return output.bytes
   }
 
-  init(logTime: UInt64, sessions: SessionTable) {
+  /// Makes the head of a group without a past, or with the one given.
+  init(
+    logTime: UInt64 = 0, schedule: MembershipSchedule? = nil,
+    sessions: SessionTable = SessionTable()
+  ) {
     self.logTime = logTime
+    self.schedule = schedule
     self.sessions = sessions
   }
 
   /// Reads the body of a head; `nil` when it is none.
   init?(_ body: RawSpan) {
     var input = SpanReader(body)
-    guard let logTime = input.read(UInt64.self), let sessions = SessionTable(&input),
+    guard let logTime = input.read(UInt64.self), let size = input.read(UInt32.self),
+      let encoded = input.read(byteCount: Int(size)), let sessions = SessionTable(&input),
       input.isAtEnd
     else { return nil }
+    if !encoded.isEmpty {
+      guard let schedule = MembershipSchedule(decoding: encoded) else { return nil }
+      self.schedule = schedule
+    }
     self.logTime = logTime
     self.sessions = sessions
   }

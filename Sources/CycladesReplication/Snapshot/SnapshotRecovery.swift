@@ -32,25 +32,28 @@ struct SnapshotRecovery {
     for group in files.keys { files[group]!.sort(by: >) }
   }
 
-  /// Restores the group's newest snapshot that is whole, and removes older ones; `nil` when there is
-  /// none. Every byte is verified.
+  /// Restores the group's newest snapshot that is whole; `nil` when there is none. Every byte is
+  /// verified.
   ///
-  /// A damaged snapshot is passed over, and kept until a good one takes its place: whether an older
-  /// one will do, the log decides.
+  /// A damaged snapshot is passed over: whether an older one will do, the log decides.
   func load(
     _ group: UInt32, _ makeMachine: () -> any StateMachine
   ) throws(ReplicationError) -> LoadedSnapshot? {
     let slots = files[group] ?? []
-    for (position, slot) in slots.enumerated() {
+    for slot in slots {
       let path = path(group, slot)
-      guard let loaded = try restore(path, group, slot, makeMachine()) else {
-        logger.error("damaged snapshot", metadata: ["path": "\(path)"])
-        continue
-      }
-      for older in slots[(position + 1)...] { try Files.remove(self.path(group, older)) }
-      return loaded
+      if let loaded = try restore(path, group, slot, makeMachine()) { return loaded }
+      logger.error("damaged snapshot", metadata: ["path": "\(path)"])
     }
     return nil
+  }
+
+  /// Removes all snapshots but those that the groups begin with.
+  func tidy(keeping slots: [Slot?]) throws(ReplicationError) {
+    for (group, found) in files {
+      let kept = group < UInt32(slots.count) ? slots[Int(group)] : nil
+      for slot in found where slot != kept { try Files.remove(path(group, slot)) }
+    }
   }
 
   private func path(_ group: UInt32, _ slot: Slot) -> String {

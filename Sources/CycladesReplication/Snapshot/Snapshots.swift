@@ -52,8 +52,24 @@ final class Snapshots: SnapshotWriterOwner {
     self.host = host
   }
 
-  /// The slot up to which a durable snapshot stands for a group's entries; 0 without one.
-  func covered(_ group: Int) -> Slot { stored[group]?.slot ?? 0 }
+  /// The slot up to which a durable snapshot stands for a group's entries; 0 without one. What a
+  /// group without a replica here left in the log, nobody needs.
+  func covered(_ group: Int) -> Slot {
+    host.replica(group) == nil ? Slot.max : stored[group]?.slot ?? 0
+  }
+
+  /// Gives up all snapshots of a group that this node has left.
+  func forget(_ group: Int) {
+    if writer?.id.group == UInt32(group) {
+      writer?.cancel()
+      writer = nil
+    }
+    receivers.removeValue(forKey: group)?.cancel()
+    for old in retiring where old.id.group == UInt32(group) { remove(old) }
+    retiring.removeAll { $0.id.group == UInt32(group) }
+    if let old = stored[group] { remove(old) }
+    stored[group] = nil
+  }
 
   /// Bytes in all snapshots.
   var byteCount: Int { stored.reduce(0) { $0 + ($1?.byteCount ?? 0) } }
@@ -122,7 +138,7 @@ final class Snapshots: SnapshotWriterOwner {
         "group": "\(snapshot.id.group)", "slot": "\(snapshot.slot)",
         "bytes": "\(snapshot.byteCount)",
       ])
-    if snapshot.slot > covered(Int(snapshot.id.group)) { store(snapshot) } else { remove(snapshot) }
+    if host.replica(Int(snapshot.id.group)) != nil { store(snapshot) } else { remove(snapshot) }
   }
 
   func notWritten(_ id: SnapshotID, _ error: ReplicationError) {
