@@ -255,18 +255,6 @@ uint64_t cyc_table_allocated_bytes(const cyc_table *table) {
   return bytes;
 }
 
-uint64_t cyc_table_version(const cyc_table *table, const uint8_t *key, uint32_t length) {
-  cyc_place at;
-  const uint64_t hash = cyc_entry_hash(key, length, table->seed);
-  if (!cyc_space_find(&table->space, hash, key, length, &at)
-      || is_due(table, cyc_entry_at(at))) {
-    return 0;
-  }
-  const cyc_entry *entry = cyc_entry_at(at);
-  const uint64_t digest = cyc_entry_digest(entry, cyc_heap_deadline(&table->space.heap, entry));
-  return digest == 0 ? 1 : digest;
-}
-
 /* ---- Iteration --------------------------------------------------------------------------------*/
 
 uint64_t cyc_table_scan(

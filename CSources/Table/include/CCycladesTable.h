@@ -112,9 +112,6 @@ cyc_table_state cyc_table_snapshot_begin(cyc_table *table);
 bool cyc_table_snapshot_next(cyc_table *table, uint32_t bytes, cyc_table_piece *piece);
 void cyc_table_snapshot_end(cyc_table *table);
 
-/* What a key holds, as a number: a digest of its value and deadline, never 0; 0 without the key. */
-uint64_t cyc_table_version(const cyc_table *table, const uint8_t *key, uint32_t length);
-
 typedef void (*cyc_table_visitor)(void *context, const cyc_table_item *item);
 
 /*

@@ -2,8 +2,7 @@ extension Command {
   /// Every command, by group and name.
   ///
   /// Data commands have codes below 128 and are handled in `State`; the others are the server's.
-  public static let all: [Command] =
-    strings + keyspace + connection + transactions + pubsub
+  public static let all: [Command] = strings + keyspace + connection
 
   private static let strings: [Command] = [
     Command(

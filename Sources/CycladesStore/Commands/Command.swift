@@ -27,8 +27,6 @@ public final class Command: Sendable {
     public static let noAuth = Flags(rawValue: 1 << 7)
     /// Allowed while a script blocks the server.
     public static let allowBusy = Flags(rawValue: 1 << 8)
-    /// Concerns publish and subscribe.
-    public static let pubsub = Flags(rawValue: 1 << 9)
   }
 
   /// Where keys stand among the arguments; the command's name is argument 0.
@@ -68,7 +66,7 @@ public final class Command: Sendable {
 
   /// The group under which Redis documents a command.
   public enum Group: String, Sendable {
-    case string, generic, server, connection, cluster, transactions, pubsub
+    case string, generic, server, connection, cluster
   }
 
   /// The number that stands for the command in the log. Never reused and never changed.

@@ -121,8 +121,7 @@ extension Command.Flags {
   fileprivate var names: [String] {
     let all: [(Self, String)] = [
       (.write, "write"), (.readOnly, "readonly"), (.denyOOM, "denyoom"),
-      (.pubsub, "pubsub"), (.noScript, "noscript"), (.loading, "loading"), (.stale, "stale"),
-      (.fast, "fast"),
+      (.noScript, "noscript"), (.loading, "loading"), (.stale, "stale"), (.fast, "fast"),
       (.noAuth, "no_auth"), (.allowBusy, "allow_busy"),
     ]
     return all.filter { contains($0.0) }.map(\.1)
@@ -136,15 +135,11 @@ extension Command {
     if group == .generic && keys != nil { all.insert("keyspace") }
     if group == .string { all.insert("string") }
     if group == .connection { all.insert("connection") }
-    if group == .transactions { all.insert("transaction") }
-    if flags.contains(.pubsub) { all.insert("pubsub") }
     if flags.contains(.readOnly) { all.insert("read") }
     if flags.contains(.write) { all.insert("write") }
     all.insert(flags.contains(.fast) ? "fast" : "slow")
-    return [
-      "keyspace", "read", "write", "string", "pubsub", "fast", "slow", "dangerous", "connection",
-      "transaction",
-    ].filter(all.contains)
+    return ["keyspace", "read", "write", "string", "fast", "slow", "dangerous", "connection"]
+      .filter(all.contains)
   }
 
   /// How a client of a cluster may split the command, in Redis' words.

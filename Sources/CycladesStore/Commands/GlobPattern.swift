@@ -4,10 +4,7 @@ public struct GlobPattern: Sendable {
   private let pattern: [UInt8]
 
   /// Makes a pattern; every text is one.
-  public init(_ pattern: String) { self.init(Array(pattern.utf8)) }
-
-  /// Makes a pattern of bytes; all are one.
-  public init(_ pattern: [UInt8]) { self.pattern = pattern }
+  public init(_ pattern: String) { self.pattern = Array(pattern.utf8) }
 
   /// Whether the pattern matches the whole of a text.
   ///

@@ -8,8 +8,6 @@ public import CycladesReplication
 public final class StoreShard: StateMachine {
   var shard: Shard
   private let arguments = ArgumentList()
-  /// Of the command of a transaction that is being carried out.
-  private let innerArguments = ArgumentList()
   /// What ``restore(_:)`` still expects; `nil` before the first part.
   var restoration: Restoration?
 
@@ -72,42 +70,6 @@ public final class StoreShard: StateMachine {
     guard let header = PackedCommand.decode(bytes, into: arguments) else {
       return reply.appendError("ERR malformed command in the log")
     }
-    switch header.code {
-    case PackedCommand.transactionCode:
-      performAll(Arguments(bytes, arguments), header.version, context, mayWrite: mayWrite, &reply)
-    case PackedCommand.versionsCode:
-      shard.appendVersions(of: Arguments(bytes, arguments), &reply)
-    default:
-      perform(header, Arguments(bytes, arguments), context, mayWrite: mayWrite, &reply)
-    }
-  }
-
-  /// Carries out the commands of a transaction, if no watched key changed.
-  private func performAll(
-    _ transaction: borrowing Arguments, _ version: RESPVersion, _ context: ApplyContext,
-    mayWrite: Bool, _ reply: inout Reply
-  ) {
-    guard let first = Shard.firstCommand(transaction) else {
-      return reply.appendError("ERR malformed transaction in the log")
-    }
-    guard shard.isUnchanged(transaction, upTo: first) else {
-      return reply.appendNullArray(version)
-    }
-    reply.appendArray(transaction.count - first)
-    for index in first..<transaction.count {
-      let bytes = transaction[index]
-      guard let header = PackedCommand.decode(bytes, into: innerArguments) else {
-        reply.appendError("ERR malformed command in the log")
-        continue
-      }
-      perform(header, Arguments(bytes, innerArguments), context, mayWrite: mayWrite, &reply)
-    }
-  }
-
-  private func perform(
-    _ header: PackedCommand.Header, _ arguments: borrowing Arguments, _ context: ApplyContext,
-    mayWrite: Bool, _ reply: inout Reply
-  ) {
     guard let command = Command.coded(header.code), let run = command.run else {
       return reply.appendError("ERR command \(header.code) is not known to this version")
     }
@@ -118,7 +80,7 @@ public final class StoreShard: StateMachine {
       return reply.appendError("ERR a write was sent as a read")
     }
     let call = Invocation(
-      command: command, arguments: copy arguments,
+      command: command, arguments: Arguments(bytes, arguments),
       time: Int64(clamping: context.time), version: header.version)
     run(&shard, call, &reply)
   }

@@ -61,11 +61,6 @@ internal import CCycladesTable
       borrowing: self)
   }
 
-  /// What a key holds, as a number: a digest of its value and deadline; 0 when it is not there.
-  func version(of key: RawSpan) -> UInt64 {
-    unsafe key.withBytes { unsafe cyc_table_version(raw, $0, $1) }
-  }
-
   func contains(_ key: RawSpan) -> Bool { find(key) != nil }
 
   /// When a key ends; `nil` when it does not, or is not there.
