@@ -49,6 +49,18 @@ size_t cyc_integer_format(int64_t value, uint8_t *out) {
   return sizeof digits - at;
 }
 
+bool cyc_double_parse(const uint8_t *text, size_t length, bool is_lenient, double *value) {
+  char buffer[CYC_DECIMAL_MAX_BYTES];
+  if (length >= sizeof buffer || (!is_lenient && (length == 0 || isspace(text[0])))) return false;
+  if (length != 0) memcpy(buffer, text, length);
+  buffer[length] = 0;
+  char *end = NULL;
+  errno = 0;
+  *value = strtod(buffer, &end);
+  if (end != buffer + (is_lenient ? strlen(buffer) : length) || isnan(*value)) return false;
+  return is_lenient || errno != ERANGE || !(isinf(*value) || fpclassify(*value) == FP_ZERO);
+}
+
 static bool decimal_parse(const uint8_t *text, size_t length, long double *value) {
   char buffer[CYC_DECIMAL_MAX_BYTES];
   if (length == 0 || length >= sizeof buffer || isspace(text[0])) return false;

@@ -48,14 +48,22 @@ static size_t rounded(size_t bytes) {
   return ((bytes + 8 + 15) & ~(size_t)15) - 8;
 }
 
+static uint64_t trees_cost(const cyc_entry *entry) {
+  uint64_t cost = 0;
+  for (unsigned i = 0; i < cyc_entry_tree_count(entry); i++) {
+    cost += cyc_tree_cost(&cyc_entry_trees_const(entry)[i]);
+  }
+  return cost;
+}
+
 size_t cyc_entry_bytes(const cyc_entry *entry) {
-  return (size_t)CYC_ENTRY_HEAD + entry->key_length + entry->capacity + 8;
+  return (size_t)CYC_ENTRY_HEAD + entry->key_length + entry->capacity + 8 + trees_cost(entry);
 }
 
 uint64_t cyc_entry_cost(const cyc_entry *entry) {
   const size_t bytes = (size_t)CYC_ENTRY_HEAD + entry->key_length + entry->value_length;
   const size_t timer = entry->timer != 0 ? sizeof(cyc_timer) : 0;
-  return rounded(bytes) + 8 + BUCKET_SHARE + timer;
+  return rounded(bytes) + 8 + BUCKET_SHARE + timer + trees_cost(entry);
 }
 
 static uint32_t room(uint32_t key_length, uint32_t capacity) {
@@ -88,7 +96,31 @@ cyc_entry *cyc_entry_clone(const cyc_entry *entry) {
   clone->value_length = entry->value_length;
   clone->kind = entry->kind;
   memcpy(cyc_entry_value(clone), cyc_entry_value_const(entry), entry->value_length);
+  for (unsigned i = 0; i < cyc_entry_tree_count(clone); i++) {
+    cyc_tree_share(&cyc_entry_trees(clone)[i]);
+  }
   return clone;
+}
+
+void cyc_entry_free(cyc_entry *entry, cyc_tree_waste *waste) {
+  for (unsigned i = 0; i < cyc_entry_tree_count(entry); i++) {
+    cyc_tree_drop(&cyc_entry_trees(entry)[i], waste);
+  }
+  free(entry);
+}
+
+void cyc_entry_plant(cyc_entry *entry, const uint8_t *orders, unsigned count) {
+  assert(count * sizeof(cyc_tree) <= entry->capacity);
+  for (unsigned i = 0; i < count; i++) {
+    cyc_entry_trees(entry)[i] = (cyc_tree){.order = orders[i]};
+  }
+  entry->value_length = (uint32_t)(count * sizeof(cyc_tree));
+}
+
+void cyc_entry_sum_trees(cyc_entry *entry) {
+  cyc_tree *first = cyc_entry_trees(entry);
+  const uint64_t words[2] = {cyc_tree_digest(first), first->count};
+  entry->sum = XXH3_64bits(words, sizeof words);
 }
 
 uint32_t cyc_entry_grown(uint32_t needed) {

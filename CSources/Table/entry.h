@@ -34,6 +34,29 @@ static inline const uint8_t *cyc_entry_value_const(const cyc_entry *entry) {
   return entry->bytes + entry->key_length;
 }
 
+/* How many trees the value consists of; 0 for a string. */
+static inline unsigned cyc_entry_tree_count(const cyc_entry *entry) {
+  return entry->kind & CYC_KIND_TREES ? entry->value_length / sizeof(cyc_tree) : 0;
+}
+
+/* The trees of an entry that has them. They are packed, so any address will do. */
+static inline cyc_tree *cyc_entry_trees(cyc_entry *entry) {
+  return (cyc_tree *)(void *)cyc_entry_value(entry);
+}
+
+static inline const cyc_tree *cyc_entry_trees_const(const cyc_entry *entry) {
+  return (const cyc_tree *)(const void *)cyc_entry_value_const(entry);
+}
+
+/* Frees an entry; what its trees hold goes to the waste. */
+void cyc_entry_free(cyc_entry *entry, cyc_tree_waste *waste);
+
+/* Makes a key's value trees without items. */
+void cyc_entry_plant(cyc_entry *entry, const uint8_t *orders, unsigned count);
+
+/* Brings the sum of an entry up to date after its trees changed. */
+void cyc_entry_sum_trees(cyc_entry *entry);
+
 /* What the allocator really takes for an entry. */
 size_t cyc_entry_bytes(const cyc_entry *entry);
 
@@ -47,7 +70,8 @@ uint64_t cyc_entry_hash(const uint8_t *key, uint32_t length, uint64_t seed);
 cyc_entry *cyc_entry_create(
     uint64_t hash, const uint8_t *key, uint32_t length, uint32_t capacity);
 
-/* A copy of an entry, without its timer and its marks, that has no spare room. */
+/* A copy of an entry, without its timer and its marks, that has no spare room. It shares the nodes
+ * of trees. */
 cyc_entry *cyc_entry_clone(const cyc_entry *entry);
 
 /* The room to make for a value that grows to `needed` bytes and will probably grow again. */

@@ -11,8 +11,9 @@
  *
  * The queue holds what is to be read next: old forms, which it owns, and the entries of the bucket
  * the cursor has just passed, which stay in the table and are `pinned`. Old forms cost nothing when
- * an entry is replaced or removed, since the old one is taken over as it is; a change in place
- * copies the one value. So a command's extra work is bounded by the sizes of the values it touches.
+ * an entry is replaced or removed, since the old one is taken over as it is; a string that changes
+ * in place is copied, and trees are shared, so that a change duplicates a few nodes. So a command's
+ * extra work is bounded by the strings it touches.
  *
  * Removing all keys hands over the whole space: the walk goes on in it, undisturbed.
  *
@@ -38,7 +39,7 @@ struct cyc_snapshot {
   bool walked;       /* the cursor is behind the last bucket */
   bool is_head_read; /* the queue's head was read to its end */
   uint64_t cursor;
-  uint64_t offset; /* bytes of the head's value that were read */
+  uint64_t offset; /* bytes, or items, of the head's value that were read */
   kept *queue;
   uint64_t head, count, capacity;
   uint64_t kept_bytes;
@@ -71,17 +72,17 @@ static void push(cyc_snapshot *snapshot, kept item) {
   }
 }
 
-static void drop(cyc_snapshot *snapshot, kept item) {
+static void drop(cyc_snapshot *snapshot, kept item, cyc_tree_waste *waste) {
   if (item.owned) {
     snapshot->kept_bytes -= cyc_entry_bytes(item.entry);
-    free(item.entry);
+    cyc_entry_free(item.entry, waste);
   } else {
     item.entry->pinned = 0;
   }
 }
 
-static void pop(cyc_snapshot *snapshot) {
-  drop(snapshot, snapshot->queue[snapshot->head++]);
+static void pop(cyc_snapshot *snapshot, cyc_tree_waste *waste) {
+  drop(snapshot, snapshot->queue[snapshot->head++], waste);
   snapshot->count--;
   snapshot->offset = 0;
   snapshot->is_head_read = false;
@@ -191,15 +192,13 @@ static void walk(cyc_table *table, cyc_snapshot *snapshot) {
 bool cyc_table_snapshot_next(cyc_table *table, uint32_t bytes, cyc_table_piece *piece) {
   assert(bytes != 0);
   cyc_snapshot *snapshot = table->snapshot;
-  if (snapshot->is_head_read) pop(snapshot);
+  if (snapshot->is_head_read) pop(snapshot, &table->waste);
   while (snapshot->count == 0) {
     if (snapshot->walked) return false;
     walk(table, snapshot);
   }
   const kept *head = &snapshot->queue[snapshot->head];
   const cyc_entry *entry = head->entry;
-  const uint64_t rest = entry->value_length - snapshot->offset;
-  const uint32_t count = rest < bytes ? (uint32_t)rest : bytes;
   *piece = (cyc_table_piece){
       .item = {
           .key = entry->bytes,
@@ -210,18 +209,28 @@ bool cyc_table_snapshot_next(cyc_table *table, uint32_t bytes, cyc_table_piece *
           .position = entry->hash,
           .kind = entry->kind,
       },
-      .offset = (uint32_t)snapshot->offset,
-      .count = count,
+      .offset = snapshot->offset,
   };
-  snapshot->offset += count;
-  snapshot->is_head_read = count == rest;
+  if (entry->kind & CYC_KIND_TREES) {
+    const cyc_tree *tree = cyc_entry_trees_const(entry);
+    piece->total = tree->count;
+    piece->bytes = cyc_tree_run(tree, snapshot->offset, bytes, &piece->count, &piece->byte_count);
+  } else {
+    const uint64_t rest = entry->value_length - snapshot->offset;
+    piece->total = entry->value_length;
+    piece->bytes = cyc_entry_value_const(entry) + snapshot->offset;
+    piece->count = rest < bytes ? (uint32_t)rest : bytes;
+    piece->byte_count = piece->count;
+  }
+  snapshot->offset += piece->count;
+  snapshot->is_head_read = snapshot->offset == piece->total;
   return true;
 }
 
 void cyc_table_snapshot_end(cyc_table *table) {
   cyc_snapshot *snapshot = table->snapshot;
   if (snapshot == NULL) return;
-  while (snapshot->count != 0) pop(snapshot);
+  while (snapshot->count != 0) pop(snapshot, &table->waste);
   free(snapshot->queue);
   if (snapshot->has_taken) cyc_ruin_add(&table->ruins, &snapshot->taken);
   free(snapshot);

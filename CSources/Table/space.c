@@ -265,10 +265,10 @@ void cyc_ruin_add(cyc_ruin **ruins, cyc_space *space) {
   *ruins = ruin;
 }
 
-static void free_bucket(bucket *head) {
+static void free_bucket(bucket *head, cyc_tree_waste *waste) {
   for (bucket *b = head; b != NULL;) {
     for (unsigned lane = 0; lane < cyc_lanes_of(b); lane++) {
-      if (b->tags[lane] != 0) free(b->lanes[lane]);
+      if (b->tags[lane] != 0) cyc_entry_free(b->lanes[lane], waste);
     }
     bucket *next = b->chained ? b->lanes[CYC_LINK] : NULL;
     if (b != head) free(b);
@@ -276,7 +276,7 @@ static void free_bucket(bucket *head) {
   }
 }
 
-void cyc_ruin_clear(cyc_ruin **ruins, uint64_t buckets) {
+void cyc_ruin_clear(cyc_ruin **ruins, uint64_t buckets, cyc_tree_waste *waste) {
   while (*ruins != NULL && buckets > 0) {
     cyc_ruin *ruin = *ruins;
     cyc_space *space = &ruin->space;
@@ -288,7 +288,7 @@ void cyc_ruin_clear(cyc_ruin **ruins, uint64_t buckets) {
     bucket *array = space->old != NULL ? space->old : space->now;
     const unsigned bits = space->old != NULL ? space->old_bits : space->bits;
     while (buckets > 0 && ruin->cleared < UINT64_C(1) << bits) {
-      free_bucket(&array[ruin->cleared++]);
+      free_bucket(&array[ruin->cleared++], waste);
       buckets--;
     }
     if (ruin->cleared < UINT64_C(1) << bits) {

@@ -72,6 +72,6 @@ typedef struct cyc_ruin {
 void cyc_ruin_add(cyc_ruin **ruins, cyc_space *space);
 
 /* Frees the entries of at most `buckets` buckets. */
-void cyc_ruin_clear(cyc_ruin **ruins, uint64_t buckets);
+void cyc_ruin_clear(cyc_ruin **ruins, uint64_t buckets, cyc_tree_waste *waste);
 
 #endif

@@ -16,7 +16,9 @@
 enum {
   DUE_STEP = 512,    /* keys removed by one call of advance */
   RUIN_STEP = 4,     /* buckets of ruins freed by one insertion or removal */
-  RUIN_ADVANCE = 128 /* and by one call of advance */
+  RUIN_ADVANCE = 128, /* and by one call of advance */
+  WASTE_STEP = 8,     /* tree nodes freed by one change */
+  WASTE_ADVANCE = 256 /* and by one call of advance */
 };
 
 cyc_table *cyc_table_create(uint64_t seed) {
@@ -30,11 +32,13 @@ void cyc_table_destroy(cyc_table *table) {
   if (table == NULL) return;
   cyc_table_snapshot_end(table);
   cyc_ruin_add(&table->ruins, &table->space);
-  cyc_ruin_clear(&table->ruins, UINT64_MAX);
+  cyc_ruin_clear(&table->ruins, UINT64_MAX, &table->waste);
+  cyc_tree_sweep(&table->waste, UINT64_MAX);
   free(table);
 }
 
 void cyc_table_clear(cyc_table *table) {
+  assert(table->open.bucket == NULL);
   if (!cyc_snapshot_take_space(table)) cyc_ruin_add(&table->ruins, &table->space);
   cyc_space_open(&table->space);
   table->digest = 0;
@@ -43,7 +47,8 @@ void cyc_table_clear(cyc_table *table) {
 
 static void balance(cyc_table *table) {
   cyc_space_balance(&table->space);
-  cyc_ruin_clear(&table->ruins, RUIN_STEP);
+  cyc_ruin_clear(&table->ruins, RUIN_STEP, &table->waste);
+  cyc_tree_sweep(&table->waste, WASTE_STEP);
 }
 
 /* Takes an entry out of the sums before it changes, and puts it back in afterwards. */
@@ -74,7 +79,7 @@ static void remove_at(cyc_table *table, cyc_place at) {
   const bool is_taken = cyc_snapshot_preserve(table, entry, CYC_LEAVES);
   cyc_heap_set(&table->space.heap, entry, CYC_DEADLINE_NONE);
   cyc_space_vacate(&table->space, entry->hash, at);
-  if (!is_taken) free(entry);
+  if (!is_taken) cyc_entry_free(entry, &table->waste);
   balance(table);
 }
 
@@ -109,6 +114,17 @@ cyc_table_item cyc_table_get(const cyc_table *table, const uint8_t *key, uint32_
   return item_of(table, cyc_entry_at(at));
 }
 
+uint64_t cyc_table_version(const cyc_table *table, const uint8_t *key, uint32_t length) {
+  cyc_place at;
+  const uint64_t hash = cyc_entry_hash(key, length, table->seed);
+  if (!cyc_space_find(&table->space, hash, key, length, &at)
+      || is_due(table, cyc_entry_at(at))) {
+    return 0;
+  }
+  const cyc_entry *entry = cyc_entry_at(at);
+  return cyc_entry_digest(entry, cyc_heap_deadline(&table->space.heap, entry)) | 1;
+}
+
 /* ---- Changing ---------------------------------------------------------------------------------*/
 
 static cyc_entry *add(
@@ -141,6 +157,10 @@ static cyc_entry *renew(
     at.bucket->lanes[at.lane] = fresh;
     return fresh;
   }
+  for (unsigned i = 0; i < cyc_entry_tree_count(entry); i++) {
+    cyc_tree_drop(&cyc_entry_trees(entry)[i], &table->waste);
+  }
+  entry->kind = 0;
   /* Memory is kept unless the new value would leave more than half of it unused. */
   if (needed > entry->capacity || entry->capacity / 2 > needed + 64) {
     entry->value_length = 0;
@@ -160,6 +180,7 @@ void cyc_table_put(
                             : renew(table, at, key, length, value_length);
   entry->kind = kind;
   cyc_entry_assign(entry, value, value_length);
+  if (kind & CYC_KIND_TREES) cyc_entry_sum_trees(entry);
   cyc_heap_set(&table->space.heap, entry, deadline);
   recount(table, entry);
   if (is_new) balance(table);
@@ -208,6 +229,75 @@ bool cyc_table_remove(cyc_table *table, const uint8_t *key, uint32_t length) {
   return true;
 }
 
+/* ---- Trees ------------------------------------------------------------------------------------*/
+
+cyc_tree *cyc_table_open(
+    cyc_table *table, const uint8_t *key, uint32_t length, uint8_t kind, const uint8_t *orders,
+    uint32_t count) {
+  assert(table->open.bucket == NULL && length <= CYC_TABLE_KEY_MAX);
+  const uint64_t hash = cyc_entry_hash(key, length, table->seed);
+  const bool is_there = find(table, hash, key, length, &table->open);
+  if (is_there) {
+    cyc_entry *entry = cyc_entry_at(table->open);
+    assert(cyc_entry_tree_count(entry) != 0);
+    discount(table, entry);
+    cyc_snapshot_preserve(table, entry, CYC_CHANGES);
+    table->is_open_new = false;
+    return cyc_entry_trees(entry);
+  }
+  table->open = (cyc_place){0};
+  if (count == 0) return NULL;
+  assert(kind & CYC_KIND_TREES);
+  cyc_entry *entry = add(table, hash, key, length, (uint32_t)(count * sizeof(cyc_tree)));
+  entry->kind = kind;
+  cyc_entry_plant(entry, orders, count);
+  const bool found = cyc_space_find(&table->space, hash, key, length, &table->open);
+  assert(found);
+  (void)found;
+  table->is_open_new = true;
+  return cyc_entry_trees(entry);
+}
+
+void cyc_table_mark(cyc_table *table, uint8_t bits) {
+  cyc_entry_at(table->open)->kind |= bits;
+}
+
+cyc_tree_waste *cyc_table_waste(cyc_table *table) {
+  return &table->waste;
+}
+
+void cyc_table_close(cyc_table *table) {
+  const cyc_place at = table->open;
+  assert(at.bucket != NULL);
+  cyc_entry *entry = cyc_entry_at(at);
+  cyc_entry_sum_trees(entry);
+  recount(table, entry);
+  table->open = (cyc_place){0};
+  if (cyc_entry_trees(entry)->count == 0) {
+    remove_at(table, at);
+  } else if (table->is_open_new) {
+    balance(table);
+  } else {
+    cyc_tree_sweep(&table->waste, WASTE_STEP);
+  }
+}
+
+bool cyc_table_copy(
+    cyc_table *table, const uint8_t *key, uint32_t length, const uint8_t *target,
+    uint32_t target_length) {
+  const cyc_table_item item = cyc_table_get(table, key, length);
+  if (item.key == NULL) return false;
+  /* Shared before the target goes, which may share the same nodes. */
+  if (item.kind & CYC_KIND_TREES) {
+    for (uint32_t i = 0; i < item.value_length / sizeof(cyc_tree); i++) {
+      cyc_tree_share((const cyc_tree *)(const void *)item.value + i);
+    }
+  }
+  cyc_table_put(
+      table, target, target_length, item.kind, item.value, item.value_length, item.deadline);
+  return true;
+}
+
 /* ---- Time -------------------------------------------------------------------------------------*/
 
 uint64_t cyc_table_next_deadline(const cyc_table *table) {
@@ -231,7 +321,8 @@ uint64_t cyc_table_advance(cyc_table *table, uint64_t time) {
     remove_at(table, at);
     removed++;
   }
-  cyc_ruin_clear(&table->ruins, RUIN_ADVANCE);
+  cyc_ruin_clear(&table->ruins, RUIN_ADVANCE, &table->waste);
+  cyc_tree_sweep(&table->waste, WASTE_ADVANCE);
   return removed;
 }
 

@@ -13,6 +13,9 @@ struct cyc_table {
   uint64_t seed;
   uint64_t time; /* keys with a deadline at or before it are gone, even if not yet removed */
   cyc_ruin *ruins;
+  cyc_tree_waste waste;
+  cyc_place open; /* the entry whose trees are being changed */
+  bool is_open_new;
   cyc_snapshot *snapshot; /* NULL when none is being read */
   uint16_t epoch;         /* number of the last snapshot */
 };

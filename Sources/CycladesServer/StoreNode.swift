@@ -22,6 +22,7 @@ final class StoreNode {
 
   private(set) var clients = ClientTable()
   var subscriptions = Subscriptions()
+  var blocked = BlockedPops()
   var statistics = ServerStatistics()
 
   /// Where replies are put together before they are sent, one at a time.
@@ -93,6 +94,8 @@ final class StoreNode {
 
   /// Begins to serve.
   func start() throws {
+    // Before the host's: what is submitted when a pop is tried again then leaves in the same turn.
+    reactor.addTurnObserver(outcomes)
     try host.start()
     logger.info(
       "serving",
@@ -122,6 +125,7 @@ final class StoreNode {
   func closed(_ connection: ConnectionID, _ reason: CloseReason) {
     guard let client = clients.remove(connection) else { return }
     client.stopListening()
+    client.stopWaiting()
     logger.trace(
       "client gone",
       metadata: ["client.address": "\(client.address)", "reason": "\(reason)"])
@@ -162,12 +166,14 @@ final class StoreNode {
 }
 
 /// Stands between the host, which holds its delegate, and the node, which holds the host.
-private final class OutcomeReceiver: ReplicaHostDelegate {
+private final class OutcomeReceiver: ReplicaHostDelegate, TurnObserver {
   var node: StoreNode?
 
   func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
     node?.completed(context, outcome, reply)
   }
+
+  func turnEnding() { node?.retryPops() }
 
   func noticed(_ notice: RawSpan, from peer: NodeID) { node?.noticed(notice) }
 
@@ -178,8 +184,13 @@ private final class OutcomeReceiver: ReplicaHostDelegate {
 
 extension StoreNode {
   func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
-    // A client that left meanwhile has no use for its replies.
-    clients[ConnectionID(rawValue: context.a)]?.completed(Ticket(context), outcome, reply)
+    if let client = clients[ConnectionID(rawValue: context.a)] {
+      client.completed(Ticket(context), outcome, reply)
+    } else {
+      // A client that left meanwhile has no use for its replies; what it popped goes back.
+      putBack(context, outcome, reply)
+    }
+    retryPops()
   }
 
   func failed(_ error: ReplicationError) {

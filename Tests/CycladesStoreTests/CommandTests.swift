@@ -27,27 +27,53 @@ struct CommandTests {
     let codes = Command.all.filter { $0.run != nil }.map { "\($0.code) \($0.name)" }
     #expect(
       codes.joined(separator: ", ") == """
-        1 append, 2 decr, 3 decrby, 4 get, 5 getdel, 6 getex, 7 getrange, 8 getset, 9 incr, \
-        10 incrby, 11 incrbyfloat, 12 mget, 13 mset, 14 msetnx, 15 psetex, 16 set, 17 setex, \
-        18 setnx, 19 setrange, 20 strlen, 21 substr, 40 copy, 41 del, 42 exists, 43 expire, \
-        44 expireat, 45 expiretime, 46 persist, 47 pexpire, 48 pexpireat, 49 pexpiretime, \
-        50 pttl, 51 rename, 52 renamenx, 53 touch, 54 ttl, 55 type, 56 unlink, 57 dbsize, \
-        58 flushall, 59 flushdb
+        1 append, 2 decr, 3 decrby, 4 get, 5 getdel, 6 getex, 7 getrange, 8 getset, 9 incr, 10 \
+        incrby, 11 incrbyfloat, 12 mget, 13 mset, 14 msetnx, 15 psetex, 16 set, 17 setex, 18 \
+        setnx, 19 setrange, 20 strlen, 21 substr, 40 copy, 41 del, 42 exists, 43 expire, 44 \
+        expireat, 45 expiretime, 46 persist, 47 pexpire, 48 pexpireat, 49 pexpiretime, 50 \
+        pttl, 51 rename, 52 renamenx, 53 touch, 54 ttl, 55 type, 56 unlink, 57 dbsize, 58 \
+        flushall, 59 flushdb, 60 keys, 61 randomkey, 62 scan, 63 object, 150 hdel, 151 \
+        hexists, 152 hget, 153 hgetall, 154 hincrby, 155 hincrbyfloat, 156 hkeys, 157 hlen, \
+        158 hmget, 159 hmset, 160 hrandfield, 161 hscan, 162 hset, 163 hsetnx, 164 hstrlen, \
+        165 hvals, 170 blmove, 171 blmpop, 172 blpop, 173 brpop, 174 brpoplpush, 175 lindex, \
+        176 linsert, 177 llen, 178 lmove, 179 lmpop, 180 lpop, 181 lpos, 182 lpush, 183 \
+        lpushx, 184 lrange, 185 lrem, 186 lset, 187 ltrim, 188 rpop, 189 rpoplpush, 190 rpush, \
+        191 rpushx, 200 sadd, 201 scard, 202 sdiff, 203 sdiffstore, 204 sinter, 205 \
+        sintercard, 206 sinterstore, 207 sismember, 208 smembers, 209 smismember, 210 smove, \
+        211 spop, 212 srandmember, 213 srem, 214 sscan, 215 sunion, 216 sunionstore, 220 \
+        bzmpop, 221 bzpopmax, 222 bzpopmin, 223 zadd, 224 zcard, 225 zcount, 226 zdiff, 227 \
+        zdiffstore, 228 zincrby, 229 zinter, 230 zintercard, 231 zinterstore, 232 zlexcount, \
+        233 zmpop, 234 zmscore, 235 zpopmax, 236 zpopmin, 237 zrandmember, 238 zrange, 239 \
+        zrangebylex, 240 zrangebyscore, 241 zrangestore, 242 zrank, 243 zrem, 244 \
+        zremrangebylex, 245 zremrangebyrank, 246 zremrangebyscore, 247 zrevrange, 248 \
+        zrevrangebylex, 249 zrevrangebyscore, 250 zrevrank, 251 zscan, 252 zscore, 253 zunion, \
+        254 zunionstore
         """)
   }
 
   @Test("key positions follow the key specification")
   func keyPositions() {
-    func positions(_ name: String, _ count: Int) -> [Int] {
-      Array(Command.all.first { $0.name == name }!.keyPositions(argumentCount: count))
+    func positions(_ line: String) -> [Int] {
+      let parser = RequestParser()
+      let words = bytes(line)
+      let bytes = request(words)
+      let span = bytes.rawSpan
+      _ = parser.parse(span)
+      return Array(found(words[0])!.keyPositions(of: parser.arguments(of: span)))
     }
-    #expect(positions("get", 2) == [1])
-    #expect(positions("get", 3) == [])
-    #expect(positions("mget", 4) == [1, 2, 3])
-    #expect(positions("mset", 5) == [1, 3])
-    #expect(positions("mset", 4) == [])
-    #expect(positions("copy", 5) == [1, 2])
-    #expect(positions("dbsize", 1) == [])
+    #expect(positions("get a") == [1])
+    #expect(positions("get a b") == [])
+    #expect(positions("mget a b c") == [1, 2, 3])
+    #expect(positions("mset a 1 b 2") == [1, 3])
+    #expect(positions("mset a 1 b") == [])
+    #expect(positions("copy a b replace x") == [1, 2])
+    #expect(positions("dbsize") == [])
+    #expect(positions("blpop a b 0") == [1, 2])
+    #expect(positions("lmpop 2 a b left") == [2, 3])
+    #expect(positions("lmpop 9 a b left") == [2, 3, 4])
+    #expect(positions("zunionstore d 2 a b") == [1, 3, 4])
+    #expect(positions("sintercard x a") == [])
+    #expect(positions("object encoding a") == [2])
   }
 
   @Test("unknown commands and subcommands are answered with Redis' texts")

@@ -132,7 +132,7 @@ struct RoutingTests {
     _ = parser.parse(span)
     let arguments = parser.arguments(of: span)
     let command = Command.all.first { $0.name == words[0].lowercased() }!
-    return (map.route(command, arguments), ShardMap.commonSlot(command, arguments))
+    return (map.route(command, arguments, .v2), ShardMap.commonSlot(command, arguments))
   }
 
   private func shard(_ key: String) -> Int { map.shard(of: Array(key.utf8).rawSpan) }

@@ -26,7 +26,8 @@ struct ShardSnapshotTests {
     return harness
   }
 
-  @Test("what is restored is the state at the call, whatever commands do meanwhile", arguments: 0..<6)
+  @Test(
+    "what is restored is the state at the call, whatever commands do meanwhile", arguments: 0..<6)
   func snapshotWhileChanging(seed: UInt64) throws {
     let call = Harness()
     var commands = StateCommands(seed: seed)
@@ -54,12 +55,12 @@ struct ShardSnapshotTests {
     var commands = StateCommands(seed: 3)
     for _ in 0..<2_000 { _ = call.run(commands.next()) }
     let copy = try restored(parts(of: call.shard, byteCountTarget: 4_096))
-    copy.time = call.time
+    (copy.time, copy.slot) = (call.time, call.slot)
     for step in 0..<3_000 {
       let words = commands.next()
       #expect(call.run(words) == copy.run(words))
       if step % 3 == 0 { call.time += 2 }
-      copy.time = call.time
+      (copy.time, copy.slot) = (call.time, call.slot)
     }
     #expect(call.shard.digest == copy.shard.digest)
     #expect(call.shard.usedBytes == copy.shard.usedBytes)
@@ -148,9 +149,16 @@ struct Dump: Equatable {
 
   init(_ call: Harness) {
     var entries: [[UInt8]: [[UInt8]]] = [:]
-    _ = call.shard.shard.table.scan(from: 0, count: .max) { entries[copy($0)] = [] }
+    _ = call.shard.shard.table.scan(from: 0, count: .max) { key, _ in entries[copy(key)] = [] }
     for key in entries.keys {
-      entries[key] = ["TYPE", "GET", "PEXPIRETIME"].map { call.run([Array($0.utf8), key]) }
+      entries[key] = [
+        "TYPE", "GET", "PEXPIRETIME", "HGETALL", "SMEMBERS", "LRANGE 0 -1", "OBJECT ENCODING",
+        "ZRANGE 0 -1 WITHSCORES",
+      ].map { line in
+        let words = bytes(line)
+        return call.run(
+          words[0] == Array("OBJECT".utf8) ? words + [key] : [words[0], key] + words.dropFirst())
+      }
     }
     self.entries = entries
     usedBytes = call.shard.usedBytes
@@ -174,6 +182,30 @@ struct StateCommands {
       ["COPY", key, other, "REPLACE"], ["SETRANGE", key, "\(text.count)", "xyz"],
       ["INCRBYFLOAT", key, "1.5"], ["MSET", key, text, other, text], ["GETDEL", key],
       ["SET", key, text, "EX", "100000"],
+    ]
+    if Bool.random(using: &random) { return collectionCommand(text, life) }
+    return choices.randomElement(using: &random)!.map { Array($0.utf8) }
+  }
+
+  /// A command about a collection; a few of them grow large.
+  private mutating func collectionCommand(_ text: String, _ life: String) -> [[UInt8]] {
+    let number = Int.random(in: 0..<(Bool.random(using: &random) ? 4 : 300), using: &random)
+    let (hash, list) = ("hash\(number)", "list\(number)")
+    let (set, zset) = ("set\(number)", "zset\(number)")
+    let item = "\(Int.random(in: 0..<2_000, using: &random))"
+    let other = "\(Int.random(in: 0..<300, using: &random))"
+    let choices: [[String]] = [
+      ["HSET", hash, item, text, other, "x"], ["HSET", hash, item, text],
+      ["HDEL", hash, item, other],
+      ["HINCRBY", hash, "n", "3"], ["RPUSH", list, text, item], ["LPUSH", list, item],
+      ["LPOP", list], ["LINSERT", list, "BEFORE", item, other], ["LREM", list, "1", other],
+      ["LSET", list, "0", item], ["RPOPLPUSH", list, "list1"], ["SADD", set, item, "m" + other],
+      ["SREM", set, item], ["SPOP", set], ["SUNIONSTORE", "set0", set, "set1"],
+      ["ZADD", zset, other, item], ["ZINCRBY", zset, "1.5", item], ["ZREM", zset, item],
+      ["ZPOPMIN", zset], ["ZADD", zset, other, "m" + other], ["COPY", zset, "zset0", "REPLACE"],
+      ["COPY", hash, "hash1", "REPLACE"], ["PEXPIRE", hash, life], ["RENAME", list, "list2"],
+      ["DEL", [hash, list, set, zset].randomElement(using: &random)!],
+      ["LTRIM", list, "2", "200"], ["ZREMRANGEBYRANK", zset, "0", "1"],
     ]
     return choices.randomElement(using: &random)!.map { Array($0.utf8) }
   }

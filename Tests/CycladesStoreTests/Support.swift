@@ -63,6 +63,7 @@ final class Harness {
   let shard: StoreShard
   let parser = RequestParser()
   var time: UInt64 = 1_700_000_000_000
+  var slot: UInt64 = 0
   var version = RESPVersion.v2
 
   init(valueBytesMax: Int = 512 << 20) {
@@ -89,9 +90,14 @@ final class Harness {
       return reply.bytes
     }
     var packed: [UInt8] = []
-    PackedCommand.append(command, parsed, version, to: &packed)
+    if command.scope == .scan {
+      packed = PackedCommand.scan(command, parsed, next: 0, version)
+    } else {
+      PackedCommand.append(command, parsed, version, to: &packed)
+    }
     shard.advance(to: time)
-    let context = ApplyContext(group: 0, slot: 0, time: time)
+    let context = ApplyContext(group: 0, slot: slot, time: time)
+    slot += 1
     if command.isReadOnly {
       shard.read(packed.rawSpan, context, reply: &reply)
     } else {
@@ -100,8 +106,34 @@ final class Harness {
     return reply.bytes
   }
 
+  /// Runs commands as one transaction, which depends on watched keys.
+  func transaction(
+    _ commands: [[[UInt8]]], watching watched: [(key: [UInt8], version: Int64)] = []
+  ) -> [UInt8] {
+    var builder = TransactionBuilder()
+    for (key, version) in watched { builder.watch(key, version: version) }
+    for words in commands {
+      let bytes = request(words)
+      let span = bytes.rawSpan
+      guard case .request = parser.parse(span), let command = found(words[0])
+      else { return Array("no request".utf8) }
+      builder.append(command, parser.arguments(of: span), version)
+    }
+    var reply = Reply()
+    let packed = builder.finish(version)
+    shard.advance(to: time)
+    shard.apply(
+      packed.rawSpan, ApplyContext(group: 0, slot: slot, time: time),
+      reply: &reply)
+    slot += 1
+    return reply.bytes
+  }
+
   /// Runs a command given as words and returns the reply as text.
   func callAsFunction(_ words: String...) -> String {
     String(decoding: run(words.map { Array($0.utf8) }), as: UTF8.self)
   }
 }
+
+/// The command with a name.
+func found(_ name: [UInt8]) -> Command? { Command.named(name.rawSpan) }

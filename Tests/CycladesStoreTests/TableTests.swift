@@ -169,7 +169,7 @@ struct TableTests {
     var cursor: UInt64 = 0
     var rounds = 0
     repeat {
-      cursor = table.scan(from: cursor, count: 50) { seen[copy($0), default: 0] += 1 }
+      cursor = table.scan(from: cursor, count: 50) { key, _ in seen[copy(key), default: 0] += 1 }
       // Ten rounds of growing by 1500 keys each, then ten that take them away again.
       let phase = rounds % 20
       for i in 0..<1_500 {
@@ -215,7 +215,7 @@ struct TableTests {
     #expect(table.count > 4_000 && table.nextDeadline == 51)
     #expect((0..<5_000).allSatisfy { !table.contains(Array("\($0)".utf8).rawSpan) })
     var visited = 0
-    #expect(table.scan(from: 0, count: .max) { _ in visited += 1 } == 0)
+    #expect(table.scan(from: 0, count: .max) { _, _ in visited += 1 } == 0)
     #expect(visited == 1)
     // A key that waits to be removed does not come back by being written to.
     #expect(table.write([52].rawSpan, at: 0, [7].rawSpan) == 1)

@@ -111,6 +111,10 @@ bool cyc_integer_parse(const uint8_t *text, size_t length, int64_t *value);
 /* Writes at most CYC_INTEGER_MAX_BYTES digits; returns their number. */
 size_t cyc_integer_format(int64_t value, uint8_t *out);
 
+/* A score, as ZADD takes it. Lenient: what ends a range of scores, where Redis also takes an empty
+ * text, leading blanks, and what lies beyond the range of a double. Never NaN. */
+bool cyc_double_parse(const uint8_t *text, size_t length, bool is_lenient, double *value);
+
 typedef enum cyc_decimal_status {
   CYC_DECIMAL_OK = 0,
   CYC_DECIMAL_INVALID = -1,  /* an operand is not a float */

@@ -6,6 +6,7 @@
  *   entry.c     one key with its value in one allocation; digests
  *   deadline.c  the heap that knows what is due
  *   snapshot.c  the table as it was, read while it changes
+ *   tree.c      ordered collections, which values may consist of (CCycladesTree.h)
  *
  * Not thread-safe. Nothing here reads a clock or a random source: two tables made with the same
  * seed and given the same calls hold the same state and report the same digest. Memory exhaustion
@@ -18,9 +19,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CCycladesTree.h"
+
 typedef struct cyc_table cyc_table;
 
 enum { CYC_TABLE_KEY_MAX = INT32_MAX };
+
+/* In a kind: the value consists of trees. The other bits are the caller's. */
+enum { CYC_KIND_TREES = 0x80 };
 
 /* Deadlines are milliseconds of log time. */
 #define CYC_DEADLINE_NONE UINT64_MAX
@@ -43,8 +49,11 @@ void cyc_table_destroy(cyc_table *table);
 /* Finds a key; the item's `key` is NULL when there is none. O(1). */
 cyc_table_item cyc_table_get(const cyc_table *table, const uint8_t *key, uint32_t length);
 
+/* A digest of a key's value and deadline, never 0; 0 when there is no such key. O(1). */
+uint64_t cyc_table_version(const cyc_table *table, const uint8_t *key, uint32_t length);
+
 /* Sets value and deadline of a key. O(1) and the value's length. `value` may lie in the table, but
- * not in the entry of the same key. `kind` is a byte of the caller's that is kept with the value. */
+ * not in the entry of the same key. `kind` is a byte of the caller's, kept with the value. */
 void cyc_table_put(
     cyc_table *table, const uint8_t *key, uint32_t length, uint8_t kind, const uint8_t *value,
     uint32_t value_length, uint64_t deadline);
@@ -62,6 +71,29 @@ bool cyc_table_set_deadline(
 
 /* Removes a key; false when there is none. */
 bool cyc_table_remove(cyc_table *table, const uint8_t *key, uint32_t length);
+
+/*
+ * Values that consist of trees. `open` gives access to those of a key, to change them; `close` ends
+ * it, and removes the key when its first tree is empty. In between no other function of the table
+ * may be called but `mark` and `waste`.
+ *
+ * Without the key, `count` empty trees of the given orders are made; with a count of 0, NULL is
+ * returned and nothing is open. A key that is there must have trees.
+ */
+cyc_tree *cyc_table_open(
+    cyc_table *table, const uint8_t *key, uint32_t length, uint8_t kind, const uint8_t *orders,
+    uint32_t count);
+/* Adds bits to the kind of the open key. */
+void cyc_table_mark(cyc_table *table, uint8_t bits);
+/* Where the functions of trees leave nodes. */
+cyc_tree_waste *cyc_table_waste(cyc_table *table);
+void cyc_table_close(cyc_table *table);
+
+/* Gives `target`, another key, the value and deadline of a key; false when there is none. O(1) for
+ * trees, which are shared. */
+bool cyc_table_copy(
+    cyc_table *table, const uint8_t *key, uint32_t length, const uint8_t *target,
+    uint32_t target_length);
 
 /* Removes every key. */
 void cyc_table_clear(cyc_table *table);
@@ -81,7 +113,7 @@ uint64_t cyc_table_advance(cyc_table *table, uint64_t time);
 typedef struct cyc_table_state {
   uint64_t count;
   uint64_t digest;
-  uint64_t used_bytes; /* what the keys take with their share of buckets and heap, less spare room */
+  uint64_t used_bytes; /* of keys, their share of buckets and heap; without spare room */
   uint64_t time;
 } cyc_table_state;
 
@@ -93,17 +125,21 @@ cyc_table_state cyc_table_current(const cyc_table *table);
 uint64_t cyc_table_allocated_bytes(const cyc_table *table);
 
 /*
- * Snapshots. After `begin`, `next` returns the table as it was then, piece by piece in no particular
- * order, while the table is being changed; `end` gives back what the snapshot holds, at any time.
- * One snapshot at a time.
+ * Snapshots. After `begin`, `next` returns the table as it was then, piece by piece in no
+ * particular order, while the table is being changed; `end` gives back what the snapshot holds, at
+ * any time. One snapshot at a time.
  */
 
-/* A part of one key's value, at most as long as asked for; a value comes in order, its pieces one
- * right after the other. An empty value comes as one empty piece. */
+/* A part of one key's value: of a string at most the bytes asked for, of trees a run of packed
+ * items of the first tree of about that size. A value comes in order, its pieces one right after
+ * the other. An empty value comes as one empty piece. */
 typedef struct cyc_table_piece {
   cyc_table_item item;
-  uint32_t offset; /* of the piece in the value */
-  uint32_t count;
+  const uint8_t *bytes;
+  uint32_t byte_count;
+  uint32_t count;  /* bytes, or items */
+  uint64_t offset; /* bytes, or items, that came before */
+  uint64_t total;  /* bytes, or items, of the whole value */
 } cyc_table_piece;
 
 /* Returns the sums of the table at this moment. O(1), but O(n) once in 65535 calls. */

@@ -43,10 +43,13 @@ final class Client {
     case watch(sequence: UInt64, group: UInt32, keys: [[UInt8]])
     /// EXEC: commands of the server's are part of the transaction.
     case transaction(sequence: UInt64, PendingTransaction)
+    /// A pop that waits for something to pop.
+    case pop(BlockedPop)
 
     var sequence: UInt64 {
       switch self {
       case .watch(let sequence, _, _), .transaction(let sequence, _): sequence
+      case .pop(let pop): pop.sequence
       }
     }
   }
@@ -218,7 +221,9 @@ final class Client {
     case .nothing: preconditionFailure("a command is completed once")
     case .one(let duty):
       ended(duty)
-      if outcome != .done {
+      if case .pop(let pop) = awaited, pop.sequence == ticket.sequence {
+        tried(pop, outcome, reply)
+      } else if outcome != .done {
         if awaited?.sequence == ticket.sequence { awaited = nil }
         node.statistics.note(outcome)
         let refusal = node.compose { Refusals.append(outcome, to: &$0) }
@@ -263,12 +268,16 @@ final class Client {
   ///   still to come.
   func end(isAnswering: Bool = false) {
     isEnding = true
+    if case .pop(let pop) = awaited { unblock(pop, .error) }
     if !isAnswering { closeIfDone() }
   }
 
   /// The client sends nothing more, and is owed what it asked for.
   func inputEnded() -> InputEnd {
     hasInputEnded = true
+    // Whether the client only has nothing more to say, or is gone, looks the same; what it would pop
+    // must not be lost.
+    if case .pop = awaited { return .close }
     return isDone ? .close : .keepSending
   }
 

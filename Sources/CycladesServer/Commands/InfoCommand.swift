@@ -22,6 +22,8 @@ struct ServerStatistics {
   var refusals: UInt64 = 0
   /// Messages that clients of this node published.
   var messages: UInt64 = 0
+  /// Elements that were popped for clients that had left, and were put back.
+  var popsPutBack: UInt64 = 0
   /// Clients that were closed because they listened but did not read.
   var slowListeners: UInt64 = 0
   /// Commands answered with UNKNOWNOUTCOME.
@@ -94,7 +96,7 @@ extension StoreNode {
       name: "Clients",
       fields: [
         ("connected_clients", String(clients.count)),
-        ("maxclients", String(configuration.maximumClients)), ("blocked_clients", "0"),
+        ("maxclients", String(configuration.maximumClients)), ("blocked_clients", String(blocked.count)),
       ])
   }
 
@@ -135,6 +137,7 @@ extension StoreNode {
         ("pubsub_channels", String(subscriptions.count(.channel))),
         ("pubsub_patterns", String(subscriptions.count(.pattern))),
         ("pubsubshard_channels", String(subscriptions.count(.shardChannel))),
+        ("pops_put_back", String(statistics.popsPutBack)),
         ("pubsub_messages", String(statistics.messages)),
         ("slow_listeners_closed", String(statistics.slowListeners)),
       ])

@@ -5,16 +5,19 @@ import CycladesTransport
 extension Client {
   /// Sends a data command to the shard or shards that hold its keys; false when it must wait.
   func route(_ command: Command, _ arguments: borrowing Arguments) -> Bool {
+    if command.isBlocking { return pop(command, arguments) }
     if port == .cluster, command.keys != nil {
       return routeInCluster(command, arguments)
     }
-    switch node.shards.route(command, arguments) {
+    switch node.shards.route(command, arguments, session.version) {
     case .shard(let shard):
       return submit(command, arguments, to: UInt32(shard))
     case .parts(let parts, let join):
       return split(command, arguments, parts, join)
     case .everyShard(let join):
       return spread(command, arguments, join)
+    case .packed(let shard, let query):
+      return submit(isReadOnly: true, to: UInt32(shard)) { query } != nil
     case .crossSlot:
       answer { Refusals.crossShard(&$0) }
       return true

@@ -23,12 +23,14 @@ struct ClientTransaction {
   private(set) var group: UInt32?
   private(set) var steps: [Step] = []
   private(set) var builder = TransactionBuilder()
-  private var serverBytes = 0
+  private(set) var watchedCount = 0
+  private var otherBytes = 0
 
-  var watchedCount: Int { builder.watchedCount }
+  /// What a watched key takes beside its own bytes.
+  static let watchBytes = 32
 
-  /// Bytes that are kept for the commands.
-  var byteCount: Int { builder.byteCount + serverBytes }
+  /// Bytes that are kept for watched keys and commands.
+  var byteCount: Int { builder.byteCount + otherBytes }
 
   mutating func begin() { isQueueing = true }
 
@@ -40,8 +42,10 @@ struct ClientTransaction {
   /// Whether keys of a group may be part of it.
   func admits(_ group: UInt32) -> Bool { self.group == nil || self.group == group }
 
-  mutating func watch(_ key: RawSpan, version: UInt64, in group: UInt32) {
+  mutating func watch(_ key: [UInt8], version: Int64, in group: UInt32) {
     self.group = group
+    watchedCount += 1
+    otherBytes += key.count + Self.watchBytes
     builder.watch(key, version: version)
   }
 
@@ -55,7 +59,7 @@ struct ClientTransaction {
   }
 
   mutating func queue(server request: RawSpan) {
-    serverBytes += request.byteCount
+    otherBytes += request.byteCount
     steps.append(.server([UInt8](copying: request)))
   }
 }
@@ -99,6 +103,38 @@ enum RESPReader {
     return count >= 0 ? end : nil
   }
 
+  /// The elements of an array of integers; `nil` when it is something else.
+  static func integers(_ reply: RawSpan) -> [Int64]? {
+    guard var position = arrayStart(reply) else { return nil }
+    var integers: [Int64] = []
+    while position < reply.byteCount {
+      guard reply.byte(at: position) == UInt8(ascii: ":") else { return nil }
+      let (number, end) = head(of: reply, at: position)
+      integers.append(Int64(number))
+      position = end
+    }
+    return integers
+  }
+
+  /// The bulk strings and doubles of a value, in order, however they are nested.
+  static func strings(_ reply: RawSpan) -> [[UInt8]] {
+    var strings: [[UInt8]] = []
+    var position = 0
+    while position < reply.byteCount {
+      let mark = reply.byte(at: position)
+      let start = position + 1
+      let (number, end) = head(of: reply, at: position)
+      position = end
+      if mark == UInt8(ascii: "$"), number >= 0 {
+        strings.append([UInt8](copying: reply.extracting(end..<end + number)))
+        position += number + 2
+      } else if mark == UInt8(ascii: ",") {
+        strings.append([UInt8](copying: reply.extracting(start..<end - 2)))
+      }
+    }
+    return strings
+  }
+
   /// The place behind the value that begins at an offset.
   static func end(of reply: RawSpan, at start: Int) -> Int {
     var position = start
@@ -130,6 +166,6 @@ enum RESPReader {
       number = number &* 10 &+ Int(byte) &- 48
       position += 1
     }
-    return (isNegative ? -1 : number, position + 2)
+    return (isNegative ? 0 &- number : number, position + 2)
   }
 }

@@ -69,10 +69,10 @@ extension Client {
     if port == .cluster, command.keys != nil {
       group = clusterGroup(command, arguments)
       if group == nil { return nil }
-    } else if case .shard(let shard) = node.shards.route(command, arguments) {
+    } else if command.isTransactional,
+      case .shard(let shard) = node.shards.route(command, arguments, session.version)
+    {
       group = UInt32(shard)
-    } else if node.shards.shardCount == 1 {
-      group = 0
     }
     if let group, transaction.admits(group) { return group }
     answer { Refusals.crossShard(&$0) }
@@ -86,7 +86,6 @@ extension Client {
       return true
     }
     let command = Command.named(arguments[0])!
-    let positions = command.keyPositions(argumentCount: arguments.count)
     let group: UInt32
     if port == .cluster {
       guard let found = clusterGroup(command, arguments) else { return true }
@@ -94,23 +93,19 @@ extension Client {
     } else {
       group = UInt32(node.shards.shard(of: arguments[1]))
     }
-    var byteCount = 0
-    for position in positions {
+    var keys: [[UInt8]] = []
+    for position in command.keyPositions(of: arguments) {
       guard node.shards.shard(of: arguments[position]) == Int(group), transaction.admits(group)
       else {
         answer { Refusals.crossShard(&$0) }
         return true
       }
-      byteCount += arguments[position].byteCount + 16
+      keys.append([UInt8](copying: arguments[position]))
     }
-    guard fits(byteCount) else {
-      transaction = ClientTransaction()
-      return true
-    }
-    let query = PackedCommand.watch(arguments, positions: positions)
-    guard let sequence = submit(isReadOnly: true, to: group, { query }) else { return false }
-    var keys: [[UInt8]] = []
-    for position in positions { keys.append([UInt8](copying: arguments[position])) }
+    guard fits(keys.reduce(0) { $0 + $1.count + ClientTransaction.watchBytes }) else { return true }
+    guard
+      let sequence = submit(isReadOnly: true, to: group, { PackedCommand.watch(keys) })
+    else { return false }
     // What is read next must not be older than what is watched: nothing overtakes a WATCH.
     wait(for: .watch(sequence: sequence, group: group, keys: keys))
     return true
@@ -133,7 +128,7 @@ extension Client {
       let version = session.version
       guard
         let sequence = submit(
-          isReadOnly: builder.isReadOnly, to: group, { builder.finish(version) })
+          isReadOnly: false, to: group, { builder.finish(version) })
       else { return false }
       if !pending.isOfShardAlone { wait(for: .transaction(sequence: sequence, pending)) }
       transaction = ClientTransaction()
@@ -163,11 +158,11 @@ extension Client {
   func finish(_ command: Awaited, _ reply: RawSpan) {
     switch command {
     case .watch(let sequence, let group, let keys):
-      guard let versions = PackedCommand.versions(reply, count: keys.count) else {
+      guard let versions = RESPReader.integers(reply), versions.count == keys.count else {
         return fulfil(sequence, reply)
       }
       for (key, version) in zip(keys, versions) {
-        transaction.watch(key.rawSpan, version: version, in: group)
+        transaction.watch(key, version: version, in: group)
       }
       let answer = node.compose { $0.appendOK() }
       fulfil(sequence, answer.rawSpan)
@@ -176,6 +171,7 @@ extension Client {
         pending.append(reply, to: &whole) { serve($0, &$1) }
       }
       fulfil(sequence, answer.rawSpan)
+    case .pop: preconditionFailure("a pop takes its answers by itself")
     }
   }
 }

@@ -1,8 +1,10 @@
 extension Command {
   /// Every command, by group and name.
   ///
-  /// Data commands have codes below 128 and are handled in `State`; the others are the server's.
-  public static let all: [Command] = strings + keyspace + connection
+  /// Codes from 128 to 149 and from 256 on are the server's commands; the others are handled in `State`.
+  public static let all: [Command] =
+    strings + keyspace + iteration + hashes + lists + sets + sortedSets + connection
+    + transactions + pubsub
 
   private static let strings: [Command] = [
     Command(
@@ -144,7 +146,8 @@ extension Command {
     ) { $0.expiry($1, .milliseconds, .absolute, &$2) },
     Command(
       50, "pttl", 2, [.readOnly, .fast], keys: .one("RO access"), .generic,
-      since: "2.6.0", "Returns the time to live of a key in milliseconds"
+      since: "2.6.0", "Returns the time to live of a key in milliseconds",
+      tips: ["nondeterministic_output"]
     ) { $0.expiry($1, .milliseconds, .relative, &$2) },
     Command(
       51, "rename", 3, [.write], keys: .two("RW access delete", "OW update"), .generic,
@@ -161,7 +164,8 @@ extension Command {
     ) { $0.count($1, &$2) },
     Command(
       54, "ttl", 2, [.readOnly, .fast], keys: .one("RO access"), .generic,
-      since: "1.0.0", "Returns the time to live of a key in seconds"
+      since: "1.0.0", "Returns the time to live of a key in seconds",
+      tips: ["nondeterministic_output"]
     ) { $0.expiry($1, .seconds, .relative, &$2) },
     Command(
       55, "type", 2, [.readOnly, .fast], keys: .one("RO"), .generic,
@@ -186,6 +190,30 @@ extension Command {
       since: "1.0.0", "Deletes all keys", complexity: "O(N) where N is the number of keys",
       categories: ["keyspace", "dangerous"]
     ) { $0.flush($1, &$2) },
+  ]
+
+  private static let iteration: [Command] = [
+    Command(
+      60, "keys", 2, [.readOnly], scope: .everyShard(.concatenate), .generic,
+      since: "1.0.0", "Returns all keys that match a pattern",
+      complexity: "O(N) where N is the number of keys", categories: ["dangerous"],
+      tips: ["nondeterministic_output_order"]
+    ) { $0.keys($1, &$2) },
+    Command(
+      61, "randomkey", 1, [.readOnly], scope: .everyShard(.anyOne), .generic,
+      since: "1.0.0", "Returns a random key",
+      tips: ["nondeterministic_output"]
+    ) { $0.randomKey($1, &$2) },
+    Command(
+      62, "scan", -2, [.readOnly], scope: .scan, .generic,
+      since: "2.8.0", "Goes through the keys in steps",
+      complexity: "O(1) for a step, O(N) for all N keys",
+      tips: ["nondeterministic_output", "request_policy:special"]
+    ) { $0.scan($1, &$2) },
+    Command(
+      63, "object", -2, [.readOnly], keys: .object, .generic,
+      since: "2.2.3", "Tells how the value of a key is stored"
+    ) { $0.object($1, &$2) },
   ]
 
   private static let handshake: Flags = [
@@ -254,15 +282,29 @@ extension Command {
 }
 
 extension Command.KeySpec {
-  fileprivate static func one(_ use: String) -> Self {
+  static func one(_ use: String) -> Self {
     Self(first: 1, last: 1, step: 1, uses: [use])
   }
 
-  fileprivate static func two(_ first: String, _ second: String) -> Self {
+  static func two(_ first: String, _ second: String) -> Self {
     Self(first: 1, last: 2, step: 1, uses: [first, second])
   }
 
-  fileprivate static func toEnd(_ use: String, step: Int = 1) -> Self {
-    Self(first: 1, last: -1, step: step, uses: [use])
+  static func toEnd(_ use: String, last: Int = -1, step: Int = 1) -> Self {
+    Self(first: 1, last: last, step: step, uses: [use])
   }
+
+  /// A key to store at, then keys to the end.
+  static func storing(_ target: String, _ sources: String) -> Self {
+    Self(first: 1, last: -1, step: 1, uses: [target, sources])
+  }
+
+  /// As many keys as the argument at a position says.
+  static func counted(at count: Int, _ uses: String..., storing: Bool = false) -> Self {
+    let first = storing ? 1 : 0
+    return Self(first: first, last: first, step: first, count: count, uses: uses)
+  }
+
+  /// The key behind a subcommand.
+  static let object = Self(first: 2, last: 2, step: 1, uses: ["RO"])
 }

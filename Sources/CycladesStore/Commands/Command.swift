@@ -27,6 +27,12 @@ public final class Command: Sendable {
     public static let noAuth = Flags(rawValue: 1 << 7)
     /// Allowed while a script blocks the server.
     public static let allowBusy = Flags(rawValue: 1 << 8)
+    /// Waits, when there is nothing to answer with yet.
+    public static let blocking = Flags(rawValue: 1 << 9)
+    /// Says in an argument how many keys it has.
+    public static let movableKeys = Flags(rawValue: 1 << 10)
+    /// Concerns publish and subscribe.
+    public static let pubsub = Flags(rawValue: 1 << 11)
   }
 
   /// Where keys stand among the arguments; the command's name is argument 0.
@@ -37,9 +43,20 @@ public final class Command: Sendable {
     public let last: Int
     /// The distance from one key to the next.
     public let step: Int
+    /// The position of the argument that says how many keys follow right behind it, for a command
+    /// that has one. A key at `first` comes in addition.
+    public let count: Int?
     /// How each key is used, in Redis' terms, such as "RW access update"; one text for all keys, or
     /// one per key.
     let uses: [String]
+
+    init(first: Int, last: Int, step: Int, count: Int? = nil, uses: [String]) {
+      self.first = first
+      self.last = last
+      self.step = step
+      self.count = count
+      self.uses = uses
+    }
   }
 
   /// How the replies of the parts of a command become one reply.
@@ -50,6 +67,10 @@ public final class Command: Sendable {
     case gather
     /// OK when every part is.
     case allOK
+    /// The elements of all arrays, in one.
+    case concatenate
+    /// One of the replies that are not null, or a null.
+    case anyOne
   }
 
   /// Who carries out a command.
@@ -62,11 +83,15 @@ public final class Command: Sendable {
     case keys(Join)
     /// Every shard.
     case everyShard(Join)
+    /// One shard after another, as the cursor in the first argument says.
+    case scan
   }
 
   /// The group under which Redis documents a command.
   public enum Group: String, Sendable {
-    case string, generic, server, connection, cluster
+    case string, generic, server, connection, cluster, hash, list, set
+    case transactions, pubsub
+    case sortedSet = "sorted-set"
   }
 
   /// The number that stands for the command in the log. Never reused and never changed.
@@ -91,6 +116,8 @@ public final class Command: Sendable {
   public let complexity: String
   /// Access categories beyond those that flags and group imply.
   let categories: [String]
+  /// Hints for clients, in Redis' words, beyond those that the scope implies.
+  let tips: [String]
   /// The command that replaces it, if it is deprecated, and the Redis version that deprecated it.
   let replacement: (command: String, since: String)?
 
@@ -103,7 +130,7 @@ public final class Command: Sendable {
     _ code: UInt16, _ name: String, _ arity: Int, _ flags: Flags, keys: KeySpec? = nil,
     scope: Scope = .shard, _ group: Group, since: String, _ summary: String,
     complexity: String = "O(1)", categories: [String] = [],
-    replacement: (command: String, since: String)? = nil, run: Handler? = nil
+    tips: [String] = [], replacement: (command: String, since: String)? = nil, run: Handler? = nil
   ) {
     assert((run == nil) == (scope == .server), "a data command has a handler, no other has")
     self.code = code
@@ -117,6 +144,7 @@ public final class Command: Sendable {
     self.summary = summary
     self.complexity = complexity
     self.categories = categories
+    self.tips = tips
     self.replacement = replacement
     self.run = run
   }
@@ -132,14 +160,39 @@ public final class Command: Sendable {
     return (argumentCount - keys.first) % keys.step == 0
   }
 
-  /// The positions of the keys among that many arguments, name included; none for a count that the
+  /// The positions of the keys among a request's arguments; none for a number of arguments that the
   /// command does not accept.
-  public func keyPositions(argumentCount: Int) -> StrideTo<Int> {
-    guard let keys, accepts(argumentCount: argumentCount) else {
-      return stride(from: 0, to: 0, by: 1)
+  public func keyPositions(of arguments: borrowing Arguments) -> KeyPositions {
+    let count = arguments.count
+    guard let keys, accepts(argumentCount: count) else { return KeyPositions() }
+    guard let place = keys.count else {
+      return KeyPositions(
+        position: keys.first, end: keys.last < 0 ? count + keys.last + 1 : keys.last + 1,
+        step: keys.step)
     }
-    let end = keys.last < 0 ? argumentCount + keys.last + 1 : keys.last + 1
-    return stride(from: keys.first, to: end, by: keys.step)
+    let stated = arguments.integer(place) ?? 0
+    let counted = stated > 0 ? Int(Swift.min(stated, Int64(count - place - 1))) : 0
+    return KeyPositions(
+      extra: keys.first > 0 ? keys.first : nil, position: place + 1, end: place + 1 + counted)
+  }
+}
+
+/// The positions of a request's keys, in order.
+public struct KeyPositions: Sequence, IteratorProtocol {
+  var extra: Int?
+  var position = 0
+  var end = 0
+  var step = 1
+
+  /// The next position.
+  public mutating func next() -> Int? {
+    if let first = extra {
+      extra = nil
+      return first
+    }
+    guard position < end else { return nil }
+    defer { position += step }
+    return position
   }
 }
 
@@ -155,19 +208,20 @@ extension Command {
 
 /// Finds commands by name and by code.
 ///
-/// Names have at most fifteen bytes, so a name folded to lower case and its length are two words; they
-/// are looked up in a small open-addressing table.
+/// Names have at most sixteen bytes, so a name folded to lower case is two words; they are looked up
+/// in a small open-addressing table.
 private struct CommandIndex: Sendable {
   static let shared = CommandIndex()
 
-  private static let nameBytesMax = 15
+  private static let nameBytesMax = 16
+  private static let size = 512
   private let names: [(low: UInt64, high: UInt64, command: Command?)]
   private let codes: [Command?]
 
   init() {
     var names = [(low: UInt64, high: UInt64, command: Command?)](
-      repeating: (0, 0, nil), count: 256)
-    var codes = [Command?](repeating: nil, count: 256)
+      repeating: (0, 0, nil), count: Self.size)
+    var codes = [Command?](repeating: nil, count: 512)
     for command in Command.all {
       let bytes = [UInt8](command.name.utf8)
       precondition(bytes.count <= Self.nameBytesMax, "the name of \(command.name) is too long")
@@ -175,7 +229,7 @@ private struct CommandIndex: Sendable {
       codes[Int(command.code)] = command
       let words = Self.words(bytes.rawSpan)
       var slot = Self.slot(words)
-      while names[slot].command != nil { slot = (slot + 1) & 255 }
+      while names[slot].command != nil { slot = (slot + 1) % Self.size }
       names[slot] = (words.low, words.high, command)
     }
     self.names = names
@@ -189,18 +243,21 @@ private struct CommandIndex: Sendable {
     let words = Self.words(name)
     var slot = Self.slot(words)
     while let command = names[slot].command {
-      if names[slot].low == words.low, names[slot].high == words.high { return command }
-      slot = (slot + 1) & 255
+      if names[slot].low == words.low, names[slot].high == words.high {
+        // A zero byte at the end is in the words as well as none.
+        return command.name.utf8.count == name.byteCount ? command : nil
+      }
+      slot = (slot + 1) % Self.size
     }
     return nil
   }
 
   private static func slot(_ words: (low: UInt64, high: UInt64)) -> Int {
-    Int(truncatingIfNeeded: ((words.low ^ words.high &* 3) &* 0x9e37_79b9_7f4a_7c15) >> 56)
+    Int(truncatingIfNeeded: ((words.low ^ words.high &* 3) &* 0x9e37_79b9_7f4a_7c15) >> 55)
   }
 
   private static func words(_ name: RawSpan) -> (low: UInt64, high: UInt64) {
-    var words = (low: UInt64(0), high: UInt64(name.byteCount) << 56)
+    var words = (low: UInt64(0), high: UInt64(0))
     for i in 0..<name.byteCount {
       var byte = name.byte(i)
       if byte >= 0x41, byte <= 0x5a { byte |= 0x20 }

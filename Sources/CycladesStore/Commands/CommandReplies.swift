@@ -82,7 +82,7 @@ extension CommandReplies {
     reply.appendInteger(Int64(command.keys?.last ?? 0))
     reply.appendInteger(Int64(command.keys?.step ?? 0))
     reply.appendStatuses(command.accessCategories.map { "@" + $0 }, version)
-    let tips = command.tips
+    let tips = command.allTips
     reply.appendSet(tips.count, version)
     for tip in tips { reply.appendBulk(tip) }
     appendKeySpecs(command, version, &reply)
@@ -103,13 +103,26 @@ extension CommandReplies {
       reply.appendPair("type", "index")
       reply.appendBulk("spec")
       reply.appendMap(1, version)
+      let isLast = offset == keys.uses.count - 1
+      if let count = keys.count, isLast {
+        reply.appendPair("index", count)
+        reply.appendBulk("find_keys")
+        reply.appendMap(2, version)
+        reply.appendPair("type", "keynum")
+        reply.appendBulk("spec")
+        reply.appendMap(3, version)
+        reply.appendPair("keynumidx", 0)
+        reply.appendPair("firstkey", 1)
+        reply.appendPair("keystep", 1)
+        continue
+      }
       reply.appendPair("index", keys.first + offset)
       reply.appendBulk("find_keys")
       reply.appendMap(2, version)
       reply.appendPair("type", "range")
       reply.appendBulk("spec")
       reply.appendMap(3, version)
-      reply.appendPair("lastkey", keys.last < 0 ? keys.last : 0)
+      reply.appendPair("lastkey", isLast && keys.last < 0 ? keys.last : 0)
       reply.appendPair("keystep", keys.step)
       reply.appendPair("limit", 0)
     }
@@ -121,8 +134,9 @@ extension Command.Flags {
   fileprivate var names: [String] {
     let all: [(Self, String)] = [
       (.write, "write"), (.readOnly, "readonly"), (.denyOOM, "denyoom"),
-      (.noScript, "noscript"), (.loading, "loading"), (.stale, "stale"), (.fast, "fast"),
-      (.noAuth, "no_auth"), (.allowBusy, "allow_busy"),
+      (.pubsub, "pubsub"), (.noScript, "noscript"), (.blocking, "blocking"),
+      (.loading, "loading"), (.stale, "stale"), (.fast, "fast"), (.noAuth, "no_auth"), (.movableKeys, "movablekeys"),
+      (.allowBusy, "allow_busy"),
     ]
     return all.filter { contains($0.0) }.map(\.1)
   }
@@ -132,25 +146,33 @@ extension Command {
   /// Redis' access categories, in Redis' order.
   fileprivate var accessCategories: [String] {
     var all = Set(categories)
-    if group == .generic && keys != nil { all.insert("keyspace") }
-    if group == .string { all.insert("string") }
-    if group == .connection { all.insert("connection") }
+    switch group {
+    case .generic where keys != nil || run != nil: all.insert("keyspace")
+    case .string, .connection, .hash, .list, .set: all.insert(group.rawValue)
+    case .sortedSet: all.insert("sortedset")
+    case .transactions: all.insert("transaction")
+    case .generic, .server, .cluster, .pubsub: break
+    }
+    if flags.contains(.pubsub) { all.insert("pubsub") }
+    if flags.contains(.blocking) { all.insert("blocking") }
     if flags.contains(.readOnly) { all.insert("read") }
     if flags.contains(.write) { all.insert("write") }
     all.insert(flags.contains(.fast) ? "fast" : "slow")
-    return ["keyspace", "read", "write", "string", "fast", "slow", "dangerous", "connection"]
-      .filter(all.contains)
+    return [
+      "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "pubsub", "fast",
+      "slow", "blocking", "dangerous", "connection", "transaction",
+    ].filter(all.contains)
   }
 
   /// How a client of a cluster may split the command, in Redis' words.
-  fileprivate var tips: [String] {
+  fileprivate var allTips: [String] {
     switch scope {
     case .keys(let join):
-      return ["request_policy:multi_shard"] + join.tip
+      return tips + ["request_policy:multi_shard"] + join.tip
     case .everyShard(let join):
-      return ["request_policy:all_shards"] + join.tip
-    case .server, .shard:
-      return name == "ttl" || name == "pttl" ? ["nondeterministic_output"] : []
+      return tips + ["request_policy:all_shards"] + join.tip
+    case .server, .shard, .scan:
+      return tips
     }
   }
 }
@@ -160,7 +182,8 @@ extension Command.Join {
     switch self {
     case .sum: return ["response_policy:agg_sum"]
     case .allOK: return ["response_policy:all_succeeded"]
-    case .gather: return []
+    case .anyOne: return ["response_policy:special"]
+    case .gather, .concatenate: return []
     }
   }
 }
@@ -243,7 +266,10 @@ extension CommandReplies {
     guard command.accepts(argumentCount: count) else {
       return reply.appendError("ERR Invalid number of arguments specified for command")
     }
-    let positions = Array(command.keyPositions(argumentCount: count))
+    let positions = Array(command.keyPositions(of: arguments.dropFirst(2)))
+    guard !positions.isEmpty else {
+      return reply.appendError("ERR Invalid arguments specified for command")
+    }
     reply.appendArray(positions.count)
     for (index, position) in positions.enumerated() {
       if withUse { reply.appendArray(2) }

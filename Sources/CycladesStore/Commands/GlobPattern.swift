@@ -6,6 +6,9 @@ public struct GlobPattern: Sendable {
   /// Makes a pattern; every text is one.
   public init(_ pattern: String) { self.pattern = Array(pattern.utf8) }
 
+  /// Makes a pattern of bytes that need not be text.
+  public init(_ pattern: [UInt8]) { self.pattern = pattern }
+
   /// Whether the pattern matches the whole of a text.
   ///
   /// - Complexity: O(*n* · *m*) in the lengths of text and pattern: only the last `*` is ever gone

@@ -34,6 +34,15 @@ public struct ReplyJoin {
     switch join {
     case .allOK:
       break
+    case .concatenate:
+      guard let head = Self.line(reply, at: 0) else { return }
+      sum += head.number ?? 0
+      elements.append(contentsOf: Self.bytes(reply).dropFirst(head.end))
+    case .anyOne:
+      guard reply.byte(0) == UInt8(ascii: "$"), reply.byte(1) != UInt8(ascii: "-") else { return }
+      // Each of those seen so far is kept with the same probability.
+      sum += 1
+      if Int64.random(in: 0..<sum) == 0 { elements = Self.bytes(reply) }
     case .sum:
       sum += Self.line(reply, at: 0)?.number ?? 0
     case .gather:
@@ -63,6 +72,11 @@ public struct ReplyJoin {
       reply.appendOK()
     case .sum:
       reply.appendInteger(sum)
+    case .concatenate:
+      reply.appendArray(Int(sum))
+      reply.append(contentsOf: elements)
+    case .anyOne:
+      if elements.isEmpty { reply.appendNull(version) } else { reply.append(contentsOf: elements) }
     case .gather:
       reply.appendArray(places.count)
       for place in places {

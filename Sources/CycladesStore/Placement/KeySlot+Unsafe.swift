@@ -15,6 +15,9 @@ public struct KeySlot: RawRepresentable, Hashable, Comparable, Sendable {
     self.rawValue = rawValue
   }
 
+  /// The slot with a number, or the last one.
+  init(clamping number: Int) { rawValue = UInt16(min(max(number, 0), Self.count - 1)) }
+
   /// The slot of a key.
   ///
   /// - Complexity: O(*n*) in the length of the key.

@@ -17,6 +17,8 @@ public enum Route: Hashable, Sendable {
   case parts([Part], Command.Join)
   /// The whole command to every shard; the replies are joined.
   case everyShard(Command.Join)
+  /// A packed command, read-only, to one shard.
+  case packed(Int, [UInt8])
   /// Keys in several shards of a command that cannot be split: CROSSSLOT.
   case crossSlot
   /// Not a data command.
@@ -29,12 +31,16 @@ extension ShardMap {
   /// The request must have a number of arguments that the command accepts.
   ///
   /// - Complexity: O(*k*) for *k* keys; allocates only for a command that is split.
-  public func route(_ command: Command, _ arguments: borrowing Arguments) -> Route {
+  public func route(
+    _ command: Command, _ arguments: borrowing Arguments, _ version: RESPVersion
+  ) -> Route {
     switch command.scope {
     case .server:
       return .server
     case .everyShard(let join):
       return .everyShard(join)
+    case .scan:
+      return scan(command, arguments, version)
     case .shard:
       return commonShard(command, arguments).map { .shard($0) } ?? .crossSlot
     case .keys(let join):
@@ -43,34 +49,45 @@ extension ShardMap {
     }
   }
 
-  /// The slot that all keys of a command share, as a cluster demands; `nil` when they do not, or
-  /// when there is no key.
+  /// The shard at which a SCAN goes on, and the command for it; see ``ScanCursor``.
+  private func scan(
+    _ command: Command, _ arguments: borrowing Arguments, _ version: RESPVersion
+  ) -> Route {
+    let cursor = ScanCursor(arguments[1]) ?? ScanCursor(slot: 0, position: 0)
+    let shard = shard(of: KeySlot(clamping: cursor.slot))
+    let following = slots(of: shard).upperBound
+    let next = following < KeySlot.count ? ScanCursor(slot: following, position: 0).rawValue : 0
+    return .packed(shard, PackedCommand.scan(command, arguments, next: next, version))
+  }
+
+  /// The slot that all keys of a command share, as a cluster demands; `nil` when they do not. A
+  /// request without keys, which is then in error, counts as one of slot 0: a shard says so.
   public static func commonSlot(
     _ command: Command, _ arguments: borrowing Arguments
   ) -> KeySlot? {
     var common: KeySlot?
-    for position in command.keyPositions(argumentCount: arguments.count) {
+    for position in command.keyPositions(of: arguments) {
       let slot = KeySlot(arguments[position])
       if let common, common != slot { return nil }
       common = slot
     }
-    return common
+    return common ?? KeySlot(clamping: 0)
   }
 
   private func commonShard(_ command: Command, _ arguments: borrowing Arguments) -> Int? {
     var common: Int?
-    for position in command.keyPositions(argumentCount: arguments.count) {
+    for position in command.keyPositions(of: arguments) {
       let shard = shard(of: arguments[position])
       if let common, common != shard { return nil }
       common = shard
     }
-    return common
+    return common ?? 0
   }
 
   private func parts(_ command: Command, _ arguments: borrowing Arguments) -> [Route.Part] {
     var parts: [Route.Part] = []
     var partOfShard = [Int](repeating: -1, count: shardCount)
-    for (key, position) in command.keyPositions(argumentCount: arguments.count).enumerated() {
+    for (key, position) in command.keyPositions(of: arguments).enumerated() {
       let shard = shard(of: arguments[position])
       if partOfShard[shard] < 0 {
         partOfShard[shard] = parts.count

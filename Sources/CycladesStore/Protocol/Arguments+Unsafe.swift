@@ -42,21 +42,31 @@ internal import CCycladesRESP
 public struct Arguments: ~Escapable {
   let bytes: RawSpan
   let list: ArgumentList
+  /// Arguments at the beginning that this view leaves out.
+  private let skipped: Int
 
   @_lifetime(copy bytes)
-  init(_ bytes: RawSpan, _ list: ArgumentList) {
+  init(_ bytes: RawSpan, _ list: ArgumentList, skipping skipped: Int = 0) {
     self.bytes = bytes
     self.list = list
+    self.skipped = skipped
+  }
+
+  /// The arguments but for some at the beginning, of which there must be as many.
+  @_lifetime(copy self)
+  func dropFirst(_ count: Int) -> Arguments {
+    Arguments(bytes, list, skipping: skipped + count)
   }
 
   /// The number of arguments.
-  public var count: Int { list.count }
+  public var count: Int { list.count - skipped }
 
   /// The bytes of an argument.
   public subscript(_ index: Int) -> RawSpan {
     @_lifetime(copy self)
     get {
-      let argument = list[index]
+      precondition(index >= 0, "no argument \(index)")
+      let argument = list[index + skipped]
       let start = Int(argument.offset)
       return bytes.extracting(start..<start + Int(argument.length))
     }

@@ -71,6 +71,32 @@ public enum PackedCommand {
     return out
   }
 
+  /// A SCAN for one shard: the request with the cursor behind it that is to be answered at the end
+  /// of the shard.
+  static func scan(
+    _ command: Command, _ arguments: borrowing Arguments, next: UInt64, _ version: RESPVersion
+  ) -> [UInt8] {
+    var words: [[UInt8]] = []
+    for index in 1..<arguments.count { words.append(arguments[index].array) }
+    words.append(Array(String(next).utf8))
+    return pack(code: command.code, words, version)
+  }
+
+  /// A packed command from arguments that lie apart.
+  static func pack(code: UInt16, _ words: [[UInt8]], _ version: RESPVersion) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var list: [cyc_resp_argument] = []
+    for word in words {
+      list.append(cyc_resp_argument(offset: UInt32(bytes.count), length: UInt32(word.count)))
+      bytes += word
+    }
+    let flags = version == .v3 ? UInt8(CYC_PACKED_RESP3) : 0
+    let header = cyc_packed(code: code, flags: flags, count: UInt32(list.count))
+    var out = [UInt8](repeating: 0, count: unsafe cyc_packed_size(list, header.count))
+    unsafe cyc_packed_encode(header, bytes, list, &out)
+    return out
+  }
+
   private static func header(
     _ command: Command, _ count: UInt32, _ version: RESPVersion
   ) -> cyc_packed {

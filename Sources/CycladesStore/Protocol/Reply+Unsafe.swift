@@ -85,6 +85,18 @@ extension Reply {
     unsafe appendWritten { unsafe cyc_resp_write_double($0, version == .v3, value) }
   }
 
+  /// Appends a double as a bulk string in either version, as ZSCAN answers scores: with the fewest
+  /// digits that stand for it when it is a whole number, else with 17.
+  mutating func appendDoubleText(_ value: Double) {
+    if let whole = Int64(exactly: value), whole.magnitude < 1 << 52,
+      value != 0 || value.sign == .plus
+    {
+      appendBulk(String(whole))
+    } else {
+      appendDouble(value, .v2)
+    }
+  }
+
   /// Appends a boolean. RESP2: the integer 0 or 1.
   public mutating func appendBoolean(_ value: Bool, _ version: RESPVersion) {
     if version == .v3 { append(value ? "#t\r\n" : "#f\r\n") } else { appendInteger(value ? 1 : 0) }

@@ -32,3 +32,19 @@ func withDecimal<R>(_ value: Int64, _ body: (RawSpan) -> R) -> R {
     return unsafe body(RawSpan(_unsafeStart: digits.baseAddress!, byteCount: count))
   }
 }
+
+extension RawSpan {
+  /// How strictly a score is read.
+  enum DoubleNotation { case strict, lenient }
+
+  /// The bytes as a double that is not NaN; `nil` when they are none.
+  func parsedDouble(_ notation: DoubleNotation) -> Double? {
+    var value = 0.0
+    let isValid = unsafe withUnsafeBytes { raw in
+      unsafe cyc_double_parse(
+        raw.baseAddress?.assumingMemoryBound(to: UInt8.self), raw.count, notation == .lenient,
+        &value)
+    }
+    return isValid ? value : nil
+  }
+}

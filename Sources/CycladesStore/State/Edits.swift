@@ -3,6 +3,7 @@ internal import CycladesReplication
 /// Commands that compute with a value or change a part of it. They keep the key's expiry.
 extension Shard {
   mutating func length(_ call: borrowing Invocation, _ reply: inout Reply) {
+    guard admits(call[0], .string, &reply) else { return }
     reply.appendInteger(Int64(table.find(call[0])?.value.byteCount ?? 0))
   }
 
@@ -10,6 +11,7 @@ extension Shard {
     guard var start = call[1].integer, var end = call[2].integer else {
       return reply.appendNotInteger()
     }
+    guard admits(call[0], .string, &reply) else { return }
     let isReversed = start < 0 && end < 0 && start > end
     guard let entry = table.find(call[0]), !isReversed else { return reply.append("$0\r\n\r\n") }
     let length = Int64(entry.value.byteCount)
@@ -22,6 +24,7 @@ extension Shard {
 
   mutating func append(_ call: borrowing Invocation, _ reply: inout Reply) {
     let (key, part) = (call[0], call[1])
+    guard admits(key, .string, &reply) else { return }
     guard let old = table.find(key)?.value.byteCount else {
       guard admits(length: part.byteCount, &reply) else { return }
       table.put(key, part, deadline: nil)
@@ -36,6 +39,7 @@ extension Shard {
     let (key, part) = (call[0], call[2])
     guard let offset = call[1].integer else { return reply.appendNotInteger() }
     guard offset >= 0 else { return reply.appendError("ERR offset is out of range") }
+    guard admits(key, .string, &reply) else { return }
     if part.isEmpty { return length(call, &reply) }
     let (end, overflows) = Int(offset).addingReportingOverflow(part.byteCount)
     guard admits(length: overflows ? .max : end, &reply) else { return }
@@ -66,6 +70,7 @@ extension Shard {
     var old: Int64 = 0
     var deadline: UInt64?
     if let entry = table.find(key) {
+      guard entry.kind == ValueKind.string.rawValue else { return reply.appendWrongType() }
       guard let value = entry.value.integer else { return reply.appendNotInteger() }
       (old, deadline) = (value, entry.deadline)
     }
@@ -81,6 +86,7 @@ extension Shard {
 
   mutating func incrementByFloat(_ call: borrowing Invocation, _ reply: inout Reply) {
     let key = call[0]
+    guard admits(key, .string, &reply) else { return }
     let sum: Result<[UInt8], DecimalError>
     var deadline: UInt64?
     if let entry = table.find(key) {

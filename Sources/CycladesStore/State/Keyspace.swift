@@ -15,7 +15,8 @@ extension Shard {
   }
 
   mutating func type(_ call: borrowing Invocation, _ reply: inout Reply) {
-    reply.append(table.contains(call[0]) ? "+string\r\n" : "+none\r\n")
+    guard let entry = table.find(call[0]) else { return reply.append("+none\r\n") }
+    reply.appendSimple(ValueKind(stored: entry.kind).name)
   }
 
   mutating func rename(_ call: borrowing Invocation, _ reply: inout Reply) {
@@ -34,6 +35,7 @@ extension Shard {
   private mutating func move(_ call: borrowing Invocation) {
     guard !call[0].isEqual(to: call[1]), table.copy(call[0], to: call[1]) else { return }
     _ = table.remove(call[0])
+    noteReady(call[1])
   }
 
   mutating func copy(_ call: borrowing Invocation, _ reply: inout Reply) {
@@ -61,6 +63,7 @@ extension Shard {
     guard replaces || !table.contains(call[1]), table.copy(call[0], to: call[1]) else {
       return reply.appendInteger(0)
     }
+    noteReady(call[1])
     reply.appendInteger(1)
   }
 

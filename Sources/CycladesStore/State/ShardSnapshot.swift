@@ -4,13 +4,14 @@ public import CycladesReplication
 ///
 /// ```
 ///  head   | 0 | u8 version | u64 log time | u64 keys | u64 digest |
-///  key    | 1 | u8 kind | u64 deadline | u32 key bytes | u32 value bytes | u32 piece bytes |
+///  key    | 1 | u8 kind | u64 deadline | u32 key bytes | u64 total | u32 piece bytes |
 ///         |   | key | piece |
 ///  more   | 2 | u32 piece bytes | piece |                    of the value begun before
 ///  end    | 3 |
 /// ```
 ///
-/// Little-endian. The head comes first and once; after the end nothing comes. Keys come in no
+/// Little-endian. `total` counts the bytes of a string and the items of a collection, whose pieces
+/// are whole items. The head comes first and once; after the end nothing comes. Keys come in no
 /// particular order. A value longer than a piece is continued by the records right behind it, also
 /// in the next part. Keys and digest are checked at the end, so a part that was lost is found out.
 enum SnapshotFormat {
@@ -77,7 +78,7 @@ private final class ShardSnapshot: SnapshotSource {
           part.append(piece.kind)
           part.append(littleEndian: piece.deadline)
           part.append(littleEndian: UInt32(piece.key.byteCount))
-          part.append(littleEndian: piece.valueByteCount)
+          part.append(littleEndian: piece.total)
           part.append(littleEndian: UInt32(piece.bytes.byteCount))
           part.append(piece.key)
         } else {
@@ -100,8 +101,8 @@ private final class ShardSnapshot: SnapshotSource {
 /// Builds a shard's state from the parts of a snapshot; trusts no byte of them.
 struct Restoration {
   private var head: (count: UInt64, digest: UInt64)?
-  /// The value that is being taken in: its key, and how many of its bytes are there of how many.
-  private var open: (key: [UInt8], taken: Int, byteCount: Int)?
+  /// The value that is being taken in: its key, and how much of it is there of how much.
+  private var open: (key: [UInt8], kind: ValueKind, taken: Int, total: Int)?
   private var hasEnded = false
 
   mutating func take(_ part: RawSpan, into shard: inout Shard) throws(StoreError) {
@@ -135,23 +136,32 @@ struct Restoration {
     _ reader: inout SnapshotReader, _ shard: inout Shard
   ) throws(StoreError) {
     guard open == nil else { throw reader.damage("a value cut short") }
-    let kind: UInt8 = try reader.integer()
-    let deadline: UInt64 = try reader.integer()
+    let stored: UInt8 = try reader.integer()
+    let ends: UInt64 = try reader.integer()
     let keyBytes: UInt32 = try reader.integer()
-    let valueBytes: UInt32 = try reader.integer()
+    let total: UInt64 = try reader.integer()
     let pieceBytes: UInt32 = try reader.integer()
     let key = try reader.bytes(keyBytes)
     let piece = try reader.bytes(pieceBytes)
-    guard kind == 0, valueBytes <= shard.valueBytesMax, pieceBytes <= valueBytes,
-      pieceBytes > 0 || valueBytes == 0
+    let kind = ValueKind(stored: stored)
+    let deadline = ends == SnapshotFormat.noDeadline ? nil : Optional(ends)
+    guard kind.isKnown, kind == .string ? stored == 0 && total <= shard.valueBytesMax : total > 0
     else { throw reader.damage("a key with impossible values") }
     let before = shard.table.count
-    shard.table.put(
-      key, kind: kind, piece, deadline: deadline == SnapshotFormat.noDeadline ? nil : deadline)
+    let taken: Int
+    if kind == .string {
+      shard.table.put(key, piece, deadline: deadline)
+      taken = piece.byteCount
+    } else {
+      guard !shard.table.contains(key) else { throw reader.damage("a key that comes twice") }
+      taken = try take(piece, key, kind, isLarge: stored != kind.rawValue, &reader, &shard)
+      if deadline != nil { shard.table.setDeadline(key, deadline) }
+    }
     guard shard.table.count == before + 1 else { throw reader.damage("a key that comes twice") }
-    if pieceBytes < valueBytes {
+    guard taken <= total, taken > 0 || total == 0 else { throw reader.damage("an odd piece") }
+    if taken < total {
       let copy = (0..<key.byteCount).map { key.byte($0) }
-      open = (copy, Int(pieceBytes), Int(valueBytes))
+      open = (copy, kind, taken, Int(clamping: total))
     }
   }
 
@@ -160,11 +170,32 @@ struct Restoration {
   ) throws(StoreError) {
     let pieceBytes: UInt32 = try reader.integer()
     let piece = try reader.bytes(pieceBytes)
-    guard let (key, taken, byteCount) = open, !piece.isEmpty,
-      piece.byteCount <= byteCount - taken
-    else { throw reader.damage("a piece of no value") }
-    _ = shard.table.write(key.rawSpan, at: taken, piece)
-    open = taken + piece.byteCount == byteCount ? nil : (key, taken + piece.byteCount, byteCount)
+    guard let (key, kind, before, total) = open, !piece.isEmpty else {
+      throw reader.damage("a piece of no value")
+    }
+    var taken = before
+    if kind == .string {
+      guard piece.byteCount <= total - before else { throw reader.damage("a piece too long") }
+      _ = shard.table.write(key.rawSpan, at: before, piece)
+      taken += piece.byteCount
+    } else {
+      taken += try take(piece, key.rawSpan, kind, isLarge: false, &reader, &shard)
+    }
+    guard taken <= total else { throw reader.damage("a piece too long") }
+    open = taken == total ? nil : (key, kind, taken, total)
+  }
+
+  /// Appends items to a collection.
+  private func take(
+    _ piece: RawSpan, _ key: RawSpan, _ kind: ValueKind, isLarge: Bool,
+    _ reader: inout SnapshotReader, _ shard: inout Shard
+  ) throws(StoreError) -> Int {
+    let count = shard.table.edit(key, kind, creates: true) { edit in
+      if isLarge { edit.markLarge() }
+      return edit.append(run: piece, isScored: kind == .sortedSet)
+    }
+    guard let count = count ?? nil else { throw reader.damage("items that are none") }
+    return count
   }
 }
 

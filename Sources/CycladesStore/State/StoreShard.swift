@@ -8,6 +8,9 @@ public import CycladesReplication
 public final class StoreShard: StateMachine {
   var shard: Shard
   private let arguments = ArgumentList()
+  /// The arguments of a transaction's command.
+  private let inner = ArgumentList()
+  private let memoryBytesMax: Int
   /// What ``restore(_:)`` still expects; `nil` before the first part.
   var restoration: Restoration?
 
@@ -17,9 +20,12 @@ public final class StoreShard: StateMachine {
   ///   - seed: of the hash table; must be the same for all replicas of a shard, and had better not
   ///     be known to clients, who could otherwise choose keys that collide.
   ///   - valueBytesMax: Redis' `proto-max-bulk-len`, at most 1 GiB.
-  public init(seed: UInt64, valueBytesMax: Int = 512 << 20) {
+  ///   - memoryBytesMax: what ``usedBytes`` may reach; above it commands that may need more are
+  ///     refused. Must be the same for all replicas of a shard, for it decides what they apply.
+  public init(seed: UInt64, valueBytesMax: Int = 512 << 20, memoryBytesMax: Int = .max) {
     precondition(valueBytesMax > 0 && valueBytesMax <= 1 << 30, "values have at most 1 GiB")
     shard = Shard(table: Table(seed: seed), valueBytesMax: valueBytesMax)
+    self.memoryBytesMax = memoryBytesMax
   }
 
   /// The number of keys.
@@ -68,8 +74,28 @@ public final class StoreShard: StateMachine {
     _ bytes: RawSpan, _ context: ApplyContext, mayWrite: Bool, _ reply: inout Reply
   ) {
     guard let header = PackedCommand.decode(bytes, into: arguments) else {
-      return reply.appendError("ERR malformed command in the log")
+      return reply.appendError("ERR malformed command")
     }
+    let given = Arguments(bytes, arguments)
+    switch header.code {
+    case PackedCommand.transactionCode:
+      guard mayWrite else { return reply.appendError("ERR a write was sent as a read") }
+      performTransaction(given, context, header.version, &reply)
+    case PackedCommand.watchCode:
+      reply.appendArray(given.count)
+      for index in 0..<given.count {
+        reply.appendInteger(Int64(bitPattern: shard.table.version(of: given[index])))
+      }
+    default:
+      perform(header, given, context, mayWrite: mayWrite, &reply)
+    }
+  }
+
+  /// Carries out one data command.
+  private func perform(
+    _ header: PackedCommand.Header, _ arguments: Arguments, _ context: ApplyContext,
+    mayWrite: Bool, _ reply: inout Reply
+  ) {
     guard let command = Command.coded(header.code), let run = command.run else {
       return reply.appendError("ERR command \(header.code) is not known to this version")
     }
@@ -79,10 +105,74 @@ public final class StoreShard: StateMachine {
     guard mayWrite || command.isReadOnly else {
       return reply.appendError("ERR a write was sent as a read")
     }
+    if command.flags.contains(.denyOOM), isFull {
+      return reply.appendError(
+        "OOM command not allowed when used memory > 'maxmemory'.")
+    }
     let call = Invocation(
-      command: command, arguments: Arguments(bytes, arguments),
-      time: Int64(clamping: context.time), version: header.version)
+      command: command, arguments: arguments, time: Int64(clamping: context.time),
+      slot: context.slot, version: header.version)
     run(&shard, call, &reply)
+  }
+
+  private var isFull: Bool { usedBytes > memoryBytesMax }
+}
+
+// MARK: - Transactions
+
+extension StoreShard {
+  /// Carries out the commands of a transaction (``TransactionBuilder`` has the form) when all watched
+  /// keys are as they were; nothing of it when it is malformed, out of memory, or in vain.
+  private func performTransaction(
+    _ parts: Arguments, _ context: ApplyContext, _ version: RESPVersion, _ reply: inout Reply
+  ) {
+    guard parts.count > 0, let watched = parts.integer(0), watched >= 0,
+      watched <= Int64((parts.count - 1) / 2)
+    else { return reply.appendError("ERR malformed transaction") }
+    let first = 1 + 2 * Int(watched)
+    var isLarger = false
+    for index in first..<parts.count {
+      guard let header = PackedCommand.decode(parts[index], into: inner),
+        let command = Command.coded(header.code), command.run != nil,
+        command.accepts(argumentCount: inner.count + 1)
+      else { return reply.appendError("ERR malformed transaction") }
+      isLarger = isLarger || command.flags.contains(.denyOOM)
+    }
+    if isLarger, isFull {
+      return reply.appendError(
+        "EXECABORT Transaction discarded because of: "
+          + "OOM command not allowed when used memory > 'maxmemory'.")
+    }
+    for index in stride(from: 1, to: first, by: 2) {
+      let version64 = UInt64(bitPattern: parts.integer(index + 1) ?? 0)
+      guard shard.table.version(of: parts[index]) == version64 else {
+        return reply.appendNullArray(version)
+      }
+    }
+    reply.appendArray(parts.count - first)
+    for index in first..<parts.count {
+      guard let header = PackedCommand.decode(parts[index], into: inner) else {
+        preconditionFailure("a command was decoded before")
+      }
+      perform(header, Arguments(parts[index], inner), context, mayWrite: true, &reply)
+    }
+  }
+}
+
+// MARK: - Waiting
+
+extension StoreShard {
+  /// Says that somebody on this node waits for something to pop from a key. Local to this replica,
+  /// and not part of the state.
+  public func await(_ key: [UInt8]) { shard.awaited.insert(key) }
+
+  /// Ends ``await(_:)``.
+  public func forget(_ key: [UInt8]) { shard.awaited.remove(key) }
+
+  /// The awaited keys into which a command has put something since the last call, in that order.
+  public func takeReady() -> [[UInt8]] {
+    defer { shard.ready.removeAll() }
+    return shard.ready
   }
 }
 
@@ -91,6 +181,18 @@ struct Shard: ~Copyable {
   var table: Table
   /// The longest value that a command may make.
   let valueBytesMax: Int
+  /// Keys that somebody on this node waits for, and those of them that were written to.
+  var awaited: Set<[UInt8]> = []
+  var ready: [[UInt8]] = []
+  /// Counts answers that are random, so that the next one differs; of no account to the state.
+  var reads: UInt64 = 0
+
+  /// Notes that there may be something to pop from a key.
+  mutating func noteReady(_ key: RawSpan) {
+    guard !awaited.isEmpty else { return }
+    let key = key.array
+    if awaited.contains(key), !ready.contains(key) { ready.append(key) }
+  }
 }
 
 /// A command that is being carried out. Arguments are counted without the command's name.
@@ -99,13 +201,18 @@ struct Invocation: ~Escapable {
   let arguments: Arguments
   /// Log time in milliseconds.
   let time: Int64
+  /// The slot of the log entry, or the last one applied.
+  let slot: UInt64
   let version: RESPVersion
 
   @_lifetime(copy arguments)
-  init(command: Command, arguments: Arguments, time: Int64, version: RESPVersion) {
+  init(
+    command: Command, arguments: Arguments, time: Int64, slot: UInt64, version: RESPVersion
+  ) {
     self.command = command
     self.arguments = arguments
     self.time = time
+    self.slot = slot
     self.version = version
   }
 

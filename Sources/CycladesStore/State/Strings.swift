@@ -2,12 +2,20 @@ internal import CycladesReplication
 
 /// GET, SET and their kin.
 extension Shard {
-  /// Appends the value of a key, or a null.
-  private mutating func appendValue(
+  /// Appends the value of a key, or a null; false when it is no string, which is then answered.
+  private func appendValue(
     _ key: RawSpan, _ call: borrowing Invocation, _ reply: inout Reply
-  ) {
-    guard let entry = table.find(key) else { return reply.appendNull(call.version) }
+  ) -> Bool {
+    guard let entry = table.find(key) else {
+      reply.appendNull(call.version)
+      return true
+    }
+    guard entry.kind == ValueKind.string.rawValue else {
+      reply.appendWrongType()
+      return false
+    }
     reply.appendBulk(entry.value)
+    return true
   }
 
   /// Whether a value of that length is allowed; refuses the command when it is not.
@@ -18,34 +26,42 @@ extension Shard {
   }
 
   mutating func get(_ call: borrowing Invocation, _ reply: inout Reply) {
-    appendValue(call[0], call, &reply)
+    _ = appendValue(call[0], call, &reply)
   }
 
   mutating func getMany(_ call: borrowing Invocation, _ reply: inout Reply) {
     reply.appendArray(call.count)
-    for index in 0..<call.count { appendValue(call[index], call, &reply) }
+    for index in 0..<call.count {
+      if let entry = table.find(call[index]), entry.kind == ValueKind.string.rawValue {
+        reply.appendBulk(entry.value)
+      } else {
+        reply.appendNull(call.version)
+      }
+    }
   }
 
   mutating func getAndDelete(_ call: borrowing Invocation, _ reply: inout Reply) {
-    appendValue(call[0], call, &reply)
+    guard appendValue(call[0], call, &reply) else { return }
     _ = table.remove(call[0])
   }
 
   mutating func getAndSet(_ call: borrowing Invocation, _ reply: inout Reply) {
-    guard admits(length: call[1].byteCount, &reply) else { return }
-    appendValue(call[0], call, &reply)
+    guard admits(length: call[1].byteCount, &reply), appendValue(call[0], call, &reply) else {
+      return
+    }
     table.put(call[0], call[1], deadline: nil)
   }
 
   mutating func getAndExpire(_ call: borrowing Invocation, _ reply: inout Reply) {
     guard let options = SetOptions(call, from: 1, family: .get, &reply) else { return }
     guard table.contains(call[0]) else { return reply.appendNull(call.version) }
+    guard admits(call[0], .string, &reply) else { return }
     var deadline: Int64?
     if options.expiry != nil {
       deadline = options.deadline(call, &reply)
       if deadline == nil { return }
     }
-    appendValue(call[0], call, &reply)
+    _ = appendValue(call[0], call, &reply)
     if let deadline {
       end(call[0], at: deadline, call)
     } else if options.persists {
@@ -62,7 +78,7 @@ extension Shard {
     }
     let (key, value) = (call[0], call[1])
     guard admits(length: value.byteCount, &reply) else { return }
-    if options.returnsOld { appendValue(key, call, &reply) }
+    if options.returnsOld, !appendValue(key, call, &reply) { return }
     if options.ifMissing || options.ifPresent {
       guard table.contains(key) == options.ifPresent else {
         if !options.returnsOld { reply.appendNull(call.version) }

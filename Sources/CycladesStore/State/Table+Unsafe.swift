@@ -5,7 +5,7 @@ internal import CCycladesTable
 /// A value found is a view into the table; the compiler refuses to change the table while one is in
 /// use.
 @safe struct Table: ~Copyable {
-  private let raw: OpaquePointer
+  let raw: OpaquePointer
 
   /// A value in the table, and when it ends.
   struct Entry: ~Escapable {
@@ -61,6 +61,11 @@ internal import CCycladesTable
       borrowing: self)
   }
 
+  /// A digest of a key's value and deadline; 0 when there is no such key.
+  func version(of key: RawSpan) -> UInt64 {
+    unsafe key.withBytes { unsafe cyc_table_version(raw, $0, $1) }
+  }
+
   func contains(_ key: RawSpan) -> Bool { find(key) != nil }
 
   /// When a key ends; `nil` when it does not, or is not there.
@@ -90,13 +95,11 @@ internal import CCycladesTable
   /// - Returns: false when there is no `source`.
   mutating func copy(_ source: RawSpan, to target: RawSpan) -> Bool {
     precondition(!source.isEqual(to: target), "a key is not copied onto itself")
-    let item = unsafe source.withBytes { unsafe cyc_table_get(raw, $0, $1) }
-    guard unsafe item.key != nil else { return false }
-    unsafe target.withBytes {
-      unsafe cyc_table_put(
-        raw, $0, $1, item.kind, item.value, item.value_length, item.deadline)
+    return unsafe source.withBytes { source, sourceLength in
+      unsafe target.withBytes { target, targetLength in
+        unsafe cyc_table_copy(raw, source, sourceLength, target, targetLength)
+      }
     }
-    return true
   }
 
   mutating func setDeadline(_ key: RawSpan, _ deadline: UInt64?) {
@@ -120,17 +123,20 @@ internal import CCycladesTable
   /// the table grows or shrinks in between.
   ///
   /// - Returns: the cursor to go on from, 0 at the end.
-  func scan(from cursor: UInt64, count: Int, _ visit: (RawSpan) -> Void) -> UInt64 {
+  func scan(
+    from cursor: UInt64, count: Int, _ visit: (_ key: RawSpan, _ kind: UInt8) -> Void
+  ) -> UInt64 {
     withoutActuallyEscaping(visit) { visit in
       var visit = visit
       return unsafe withUnsafeMutablePointer(to: &visit) { context in
         unsafe cyc_table_scan(
           raw, cursor, UInt64(count),
           { context, item in
-            let visit = unsafe context!.assumingMemoryBound(to: ((RawSpan) -> Void).self)
+            let visit = unsafe context!.assumingMemoryBound(
+              to: ((RawSpan, UInt8) -> Void).self)
             let item = unsafe item!.pointee
             unsafe visit.pointee(
-              RawSpan(_unsafeStart: item.key, byteCount: Int(item.key_length)))
+              RawSpan(_unsafeStart: item.key, byteCount: Int(item.key_length)), item.kind)
           }, context)
       }
     }
@@ -143,8 +149,9 @@ internal import CCycladesTable
     let key: RawSpan
     let kind: UInt8
     let deadline: UInt64
-    let valueByteCount: UInt32
-    let offset: UInt32
+    /// How many bytes, or items, the whole value has, and how many of them came before.
+    let total: UInt64
+    let offset: UInt64
     let bytes: RawSpan
 
     @_lifetime(copy key, copy bytes)
@@ -153,7 +160,7 @@ internal import CCycladesTable
       self.bytes = bytes
       unsafe kind = piece.item.kind
       unsafe deadline = piece.item.deadline
-      unsafe valueByteCount = piece.item.value_length
+      unsafe total = piece.total
       unsafe offset = piece.offset
     }
   }
@@ -172,7 +179,7 @@ internal import CCycladesTable
     let item = unsafe piece.item
     let key = unsafe RawSpan(_unsafeStart: item.key, byteCount: Int(item.key_length))
     let bytes = unsafe RawSpan(
-      _unsafeStart: item.value + Int(piece.offset), byteCount: Int(piece.count))
+      _unsafeStart: piece.bytes, byteCount: Int(piece.byte_count))
     unsafe visit(Piece(piece, key, bytes))
     return true
   }
