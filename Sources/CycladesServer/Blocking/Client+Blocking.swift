@@ -51,8 +51,9 @@ extension Client {
   func tried(_ pop: BlockedPop, _ outcome: Outcome, _ reply: RawSpan) {
     pop.isTrying = false
     let isInVain = outcome == .done && RESPReader.isNull(reply)
-    if outcome == .notDone(.noLeader) || outcome == .notDone(.overloaded), pop.ending == nil {
+    if outcome == .notDone(.noLeader) || outcome == .notDone(.overloaded) {
       // Nothing was popped, and the wait need not end for want of a leader.
+      if let ending = pop.ending { return conclude(pop, ending) }
       _ = node.reactor.schedule(after: .milliseconds(100)) { [weak node] in
         node?.retry(pop)
       }

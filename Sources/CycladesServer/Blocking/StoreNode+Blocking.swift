@@ -66,7 +66,8 @@ extension StoreNode {
     pop.isTrying = true
     pop.isStale = false
     client.began(pop.duty)
-    host.write(pop.duty.group, pop.context, pop.packed.rawSpan)
+    let packed = pop.packed
+    host.write(pop.duty.group, pop.context, packed.rawSpan)
   }
 
   /// Takes in the outcome of a pop whose client has left: what was popped goes back.
@@ -77,13 +78,17 @@ extension StoreNode {
     var request = Reply()
     request.appendArray(words.count)
     for word in words { request.appendBulk(word) }
-    let bytes = request.bytes
-    guard case .request = queuedParser.parse(bytes.rawSpan) else {
+    let packed = pack(request.bytes.rawSpan)
+    host.write(pop.duty.group, RequestContext(a: 0, b: 0), packed.rawSpan)
+  }
+
+  private func pack(_ request: RawSpan) -> [UInt8] {
+    guard case .request = queuedParser.parse(request) else {
       preconditionFailure("a request that was just put together")
     }
-    let arguments = queuedParser.arguments(of: bytes.rawSpan)
+    let arguments = queuedParser.arguments(of: request)
     var packed: [UInt8] = []
     PackedCommand.append(Command.named(arguments[0])!, arguments, .v2, to: &packed)
-    host.write(pop.duty.group, RequestContext(a: 0, b: 0), packed.rawSpan)
+    return packed
   }
 }
