@@ -63,6 +63,8 @@ public struct WireHeader: Sendable {
     public static let snapshotOffer = Kind(CYC_WIRE_SNAPSHOT_OFFER)
     /// "Send me this frame of it."
     public static let snapshotPull = Kind(CYC_WIRE_SNAPSHOT_PULL)
+    /// Bytes of the layer above, for the node as a whole.
+    public static let notice = Kind(CYC_WIRE_NOTICE)
   }
 
   /// Why bytes are not a frame.

@@ -18,9 +18,13 @@ final class StoreNode {
   let rebalancer: Rebalancer?
   let commands = ServerCommands()
   let parser: RequestParser
+  /// For requests that were queued by MULTI, which are parsed again while others are being handled.
+  let queuedParser: RequestParser
   let windowLimits: ReplyWindow.Limits
 
   private(set) var clients = ClientTable()
+  var subscriptions = Subscriptions()
+  var blocked = BlockedPops()
   var statistics = ServerStatistics()
 
   /// Where replies are put together before they are sent, one at a time.
@@ -49,6 +53,7 @@ final class StoreNode {
     var limits = RequestLimits()
     limits.bulkBytesMax = UInt32(configuration.maximumValueBytes)
     parser = RequestParser(limits: limits)
+    queuedParser = RequestParser(limits: limits)
     windowLimits = ReplyWindow.Limits(queuedMax: configuration.reactor.sendHighWatermark)
 
     endpoints = [ClientListener(.cluster), ClientListener(.plain)]
@@ -94,6 +99,8 @@ final class StoreNode {
 
   /// Begins to serve.
   func start() throws {
+    // Before the host's: what is submitted when a pop is tried again then leaves in the same turn.
+    reactor.addTurnObserver(outcomes)
     try host.start()
     rebalancer?.start()
     logger.info(
@@ -123,6 +130,8 @@ final class StoreNode {
 
   func closed(_ connection: ConnectionID, _ reason: CloseReason) {
     guard let client = clients.remove(connection) else { return }
+    client.stopListening()
+    client.stopWaiting()
     logger.trace(
       "client gone",
       metadata: ["client.address": "\(client.address)", "reason": "\(reason)"])
@@ -164,12 +173,16 @@ final class StoreNode {
 }
 
 /// Stands between the host, which holds its delegate, and the node, which holds the host.
-private final class OutcomeReceiver: ReplicaHostDelegate {
+private final class OutcomeReceiver: ReplicaHostDelegate, TurnObserver {
   var node: StoreNode?
 
   func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
     node?.completed(context, outcome, reply)
   }
+
+  func turnEnding() { node?.retryPops() }
+
+  func noticed(_ notice: RawSpan, from peer: NodeID) { node?.noticed(notice) }
 
   func failed(_ error: ReplicationError) { node?.failed(error) }
 
@@ -178,8 +191,13 @@ private final class OutcomeReceiver: ReplicaHostDelegate {
 
 extension StoreNode {
   func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
-    // A client that left meanwhile has no use for its replies.
-    clients[ConnectionID(rawValue: context.a)]?.completed(Ticket(context), outcome, reply)
+    if let client = clients[ConnectionID(rawValue: context.a)] {
+      client.completed(Ticket(context), outcome, reply)
+    } else {
+      // A client that left meanwhile has no use for its replies; what it popped goes back.
+      putBack(context, outcome, reply)
+    }
+    retryPops()
   }
 
   func failed(_ error: ReplicationError) {

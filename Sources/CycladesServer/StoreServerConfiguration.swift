@@ -30,6 +30,9 @@ public struct StoreServerConfiguration: Sendable {
   /// A longer one is a protocol error, as in Redis. It bounds what a client may send, not what APPEND
   /// and SETRANGE may build up, whose bound is 512 MiB on every node.
   public var maximumValueBytes = 16 << 20
+  /// How many bytes may wait for a client that listens to channels and does not read; one with more
+  /// is closed.
+  public var listenerBytesMax = 8 << 20
   /// The clients served at once, both listeners together; others are refused with an error.
   public var maximumClients = 10_000
   /// How long a command waits for its shard to have a leader before the client is told that there is
@@ -73,6 +76,7 @@ public struct StoreServerConfiguration: Sendable {
       maximumValueBytes > 0 && maximumValueBytes <= 512 << 20,
       "a value limit of \(maximumValueBytes) bytes: it must be from 1 to 512 MiB")
     try require(patience > .zero, "commands need some patience with their shard")
+    try require(listenerBytesMax > 0, "listeners need some room for messages")
     try require(maximumClients > 0, "at least one client must be allowed")
   }
 }

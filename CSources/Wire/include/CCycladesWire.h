@@ -66,7 +66,9 @@ enum cyc_wire_kind {
   CYC_WIRE_SNAPSHOT_END = 21,
   CYC_WIRE_SNAPSHOT_OFFER = 22,
   CYC_WIRE_SNAPSHOT_PULL = 23,
-  /* 24...31 are open for further uses by a host */
+  /* for the layer above a host */
+  CYC_WIRE_NOTICE = 24,
+  /* 25...31 are open for further uses by a host */
   CYC_WIRE_HOST_LAST = 31
 };
 

@@ -1,3 +1,5 @@
+public import CycladesPaxos
+
 /// Two words that travel with a request and come back with its outcome; opaque to the host.
 public struct RequestContext: Sendable, Hashable {
   /// The first word.
@@ -47,6 +49,10 @@ public protocol ReplicaHostDelegate: AnyObject {
   /// The host's belief about who leads the group changed.
   func leadershipChanged(_ group: UInt32)
 
+  /// A peer's layer above passed bytes on, with `ReplicaHost.notify`; they are valid only during the
+  /// call, and whatever a peer of this cluster may say.
+  func noticed(_ notice: RawSpan, from peer: NodeID)
+
   /// The host can no longer write its log and has stopped; nothing will be completed any more.
   func failed(_ error: ReplicationError)
 }
@@ -54,6 +60,9 @@ public protocol ReplicaHostDelegate: AnyObject {
 extension ReplicaHostDelegate {
   /// Leadership changes are of no interest by default.
   public func leadershipChanged(_ group: UInt32) {}
+
+  /// Notices are of no interest by default.
+  public func noticed(_ notice: RawSpan, from peer: NodeID) {}
 
   /// The failure is logged by the host; by default nothing else happens.
   public func failed(_ error: ReplicationError) {}

@@ -134,6 +134,9 @@ extension ReplicaHost: PeerHost {
     case .reply:
       receivedReply(header, frame, group)
       return true
+    case .notice:
+      noticed(frame, from: peer)
+      return true
     case .snapshotHead, .snapshotPart, .snapshotEnd, .snapshotOffer, .snapshotPull:
       snapshots.received(header, frame, from: peer)
       return true

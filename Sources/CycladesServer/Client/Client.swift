@@ -12,8 +12,8 @@ import CycladesTransport
 /// ```
 ///
 /// It stops reading, and leaves what it has not parsed to the transport, while it owes as much as its
-/// `ReplyWindow` allows, while the client is slow to take replies, and while a write waits for reads
-/// of the same connection (`ProgramOrder`).
+/// `ReplyWindow` allows, while the client is slow to take replies, while a write waits for reads of
+/// the same connection (`ProgramOrder`), and behind a command that later ones depend on (`Awaited`).
 ///
 /// Lives on the reactor's thread.
 final class Client {
@@ -26,12 +26,32 @@ final class Client {
   }
 
   /// Why parsing stands still.
-  private enum Pause {
+  enum Pause {
     case none
     /// Too much is owed to the client, or it takes replies too slowly.
     case window
     /// A write waits for the connection's reads in this group.
     case reads(group: UInt32)
+    /// Later commands depend on one that is not answered yet.
+    case awaited
+  }
+
+  /// A command whose reply takes more than passing on what the shard says, and behind which nothing
+  /// is started.
+  enum Awaited {
+    /// WATCH: the shard answers versions, which go into the transaction with the keys.
+    case watch(sequence: UInt64, group: UInt32, keys: [[UInt8]])
+    /// EXEC: commands of the server's are part of the transaction.
+    case transaction(sequence: UInt64, PendingTransaction)
+    /// A pop that waits for something to pop.
+    case pop(BlockedPop)
+
+    var sequence: UInt64 {
+      switch self {
+      case .watch(let sequence, _, _), .transaction(let sequence, _): sequence
+      case .pop(let pop): pop.sequence
+      }
+    }
   }
 
   let id: UInt64
@@ -43,17 +63,22 @@ final class Client {
   let node: StoreNode
 
   var session = ClientSession()
+  var transaction = ClientTransaction()
+  var awaited: Awaited?
+  var listening = Listening()
   private(set) var lastCommand: Command?
   private(set) var lastRequestAt: Instant
 
-  private var replies = ReplyQueue()
+  var replies = ReplyQueue()
   private var window: ReplyWindow
-  private var order: ProgramOrder
+  var order: ProgramOrder
   private var pause = Pause.none
   /// True when requests were left unparsed behind the reason for the pause.
   private var isHoldingInput = false
   /// True once the client sends nothing more.
   private var hasInputEnded = false
+  /// True once the connection was closed because it listened and did not read.
+  var isCut = false
   /// True once nothing more is read; the connection closes behind the last reply.
   private var isEnding = false
 
@@ -90,7 +115,8 @@ final class Client {
       switch parser.parse(rest) {
       case .request(let byteCount):
         let arguments = parser.arguments(of: rest)
-        guard arguments.count == 0 || execute(arguments) else {
+        let request = rest.extracting(0..<byteCount)
+        guard arguments.count == 0 || execute(arguments, request) else {
           return Progress(consumed: consumed)
         }
         consumed += byteCount
@@ -106,18 +132,29 @@ final class Client {
   }
 
   /// Starts one command; false when it must wait, which leaves it unparsed.
-  private func execute(_ arguments: borrowing Arguments) -> Bool {
+  ///
+  /// - Parameter request: the bytes that `arguments` were parsed from.
+  private func execute(_ arguments: borrowing Arguments, _ request: RawSpan) -> Bool {
     guard let command = Command.named(arguments[0]) else {
+      transaction.doom()
       answer { $0.appendUnknownCommand(arguments) }
       return true
     }
     guard command.accepts(argumentCount: arguments.count) else {
+      transaction.doom()
       answer { $0.appendWrongArity(command) }
       return true
     }
-    switch command.scope {
-    case .server: node.commands.run(command, arguments, for: self)
-    case .shard, .keys, .everyShard, .scan: guard route(command, arguments) else { return false }
+    if session.version == .v2, !listening.isEmpty, !node.commands.isForListeners(command) {
+      answer { Refusals.listening(command, &$0) }
+      return true
+    }
+    if transaction.isQueueing, !node.commands.isImmediate(command) {
+      queue(command, arguments, request)
+    } else if command.scope == .server {
+      guard node.commands.run(command, arguments, for: self) else { return false }
+    } else {
+      guard route(command, arguments) else { return false }
     }
     lastCommand = command
     node.statistics.commands += 1
@@ -126,7 +163,10 @@ final class Client {
 
   /// Stops reading while too much is owed.
   private func mayStart() -> Bool {
-    guard case .none = pause else { return false }
+    guard case .none = pause else {
+      isHoldingInput = true
+      return false
+    }
     if window.isOpen(load) { return true }
     pauseReading(.window)
     return false
@@ -138,9 +178,17 @@ final class Client {
       queuedBytes: node.reactor.queuedBytes(connection))
   }
 
-  private func pauseReading(_ reason: Pause) {
+  /// Leaves the request at hand, and those behind it, unparsed.
+  func pauseReading(_ reason: Pause) {
     pause = reason
     isHoldingInput = true
+    node.reactor.pauseReading(connection)
+  }
+
+  /// Starts nothing behind the command at hand until it is answered.
+  func wait(for command: Awaited) {
+    awaited = command
+    pause = .awaited
     node.reactor.pauseReading(connection)
   }
 
@@ -152,6 +200,8 @@ final class Client {
       guard window.mayReopen(load) else { return }
     case .reads(let group):
       guard order.passage(for: group, isReadOnly: false) != .hold else { return }
+    case .awaited:
+      guard awaited == nil else { return }
     }
     pause = .none
     node.reactor.resumeReading(connection)
@@ -171,12 +221,18 @@ final class Client {
     case .nothing: preconditionFailure("a command is completed once")
     case .one(let duty):
       ended(duty)
-      if case .done = outcome {
-        fulfil(ticket.sequence, reply)
-      } else {
+      if case .pop(let pop) = awaited, pop.sequence == ticket.sequence {
+        tried(pop, outcome, reply)
+      } else if outcome != .done {
+        if awaited?.sequence == ticket.sequence { awaited = nil }
         node.statistics.note(outcome)
         let refusal = node.compose { Refusals.append(outcome, to: &$0) }
         fulfil(ticket.sequence, refusal.rawSpan)
+      } else if let awaited, awaited.sequence == ticket.sequence {
+        self.awaited = nil
+        finish(awaited, reply)
+      } else {
+        fulfil(ticket.sequence, reply)
       }
     case .parts(let gather):
       ended(gather.parts[ticket.part].duty)
@@ -189,7 +245,7 @@ final class Client {
     closeIfDone()
   }
 
-  private func began(_ duty: ReplyQueue.Duty) {
+  func began(_ duty: ReplyQueue.Duty) {
     order.began(duty)
     window.began(duty)
   }
@@ -199,7 +255,7 @@ final class Client {
     window.ended(duty)
   }
 
-  private func fulfil(_ sequence: UInt64, _ reply: RawSpan) {
+  func fulfil(_ sequence: UInt64, _ reply: RawSpan) {
     window.answered(reply.byteCount)
     replies.fulfil(sequence, reply) { node.reactor.send(connection, copying: $0) }
   }
@@ -212,12 +268,16 @@ final class Client {
   ///   still to come.
   func end(isAnswering: Bool = false) {
     isEnding = true
+    if case .pop(let pop) = awaited { unblock(pop, .error) }
     if !isAnswering { closeIfDone() }
   }
 
   /// The client sends nothing more, and is owed what it asked for.
   func inputEnded() -> InputEnd {
     hasInputEnded = true
+    // Whether the client only has nothing more to say, or is gone, looks the same; what it would pop
+    // must not be lost.
+    if case .pop = awaited { return .close }
     return isDone ? .close : .keepSending
   }
 
@@ -230,156 +290,5 @@ final class Client {
     guard isDone else { return }
     // A flushing close waits for the client to close as well; without need when it has all it is owed.
     node.reactor.close(connection, flush: node.reactor.queuedBytes(connection) > 0)
-  }
-}
-
-// MARK: - Routing
-
-extension Client {
-  /// Sends a data command to the shard or shards that hold its keys; false when it must wait.
-  private func route(_ command: Command, _ arguments: borrowing Arguments) -> Bool {
-    if port == .cluster, command.keys != nil {
-      return routeInCluster(command, arguments)
-    }
-    switch node.shards.route(command, arguments, session.version) {
-    case .shard(let shard):
-      return submit(command, arguments, to: UInt32(shard))
-    case .parts(let parts, let join):
-      return split(command, arguments, parts, join)
-    case .everyShard(let join):
-      return spread(command, arguments, join)
-    case .packed(let shard, let query):
-      return read(query, in: UInt32(shard))
-    case .crossSlot:
-      answer { Refusals.crossShard(&$0) }
-      return true
-    case .server:
-      preconditionFailure("a server command is not routed")
-    }
-  }
-
-  /// As a node of a Redis cluster: all keys in one slot, and MOVED for what another node leads.
-  private func routeInCluster(_ command: Command, _ arguments: borrowing Arguments) -> Bool {
-    guard let slot = ShardMap.commonSlot(command, arguments) else {
-      answer { Refusals.crossSlot(&$0) }
-      return true
-    }
-    let group = UInt32(node.shards.shard(of: slot))
-    let leader = node.host.leader(of: group)
-    // After READONLY a client may read anywhere; the read is linearizable all the same.
-    if leader == node.id || (session.isReadOnly && command.isReadOnly) {
-      return submit(command, arguments, to: group)
-    }
-    answer { reply in
-      if let leader, let address = node.directory.address(of: leader, for: .cluster) {
-        Refusals.moved(to: address, slot: slot, &reply)
-      } else {
-        Refusals.noLeader(&reply)
-      }
-    }
-    return true
-  }
-
-  private func submit(
-    _ command: Command, _ arguments: borrowing Arguments, to group: UInt32
-  ) -> Bool {
-    let passage = order.passage(for: group, isReadOnly: command.isReadOnly)
-    guard passage != .hold else {
-      pauseReading(.reads(group: group))
-      return false
-    }
-    let duty = ReplyQueue.Duty(
-      group: group, isWrite: passage == .write, byteCount: PackedCommand.byteCount(arguments))
-    let context = Ticket(sequence: replies.expect(duty)).context(of: connection)
-    began(duty)
-    node.host.submit(command, arguments, session.version, duty, context)
-    return true
-  }
-
-  /// Sends a shard a read-only command that is packed already.
-  private func read(_ query: [UInt8], in group: UInt32) -> Bool {
-    let passage = order.passage(for: group, isReadOnly: true)
-    guard passage != .hold else {
-      pauseReading(.reads(group: group))
-      return false
-    }
-    let duty = ReplyQueue.Duty(
-      group: group, isWrite: passage == .write, byteCount: query.count)
-    let context = Ticket(sequence: replies.expect(duty)).context(of: connection)
-    began(duty)
-    if duty.isWrite {
-      node.host.write(group, context, query.rawSpan)
-    } else {
-      node.host.read(group, context, query.rawSpan)
-    }
-    return true
-  }
-
-  /// Sends each shard its share of a command over keys of several shards.
-  private func split(
-    _ command: Command, _ arguments: borrowing Arguments, _ shares: [Route.Part],
-    _ join: Command.Join
-  ) -> Bool {
-    let version = session.version
-    let keyCount = shares.reduce(0) { $0 + $1.keys.count }
-    return gather(
-      command, shares.map { (UInt32($0.shard), $0.keys) },
-      into: ReplyJoin(join, version, keyCount: keyCount)
-    ) { PackedCommand.part(command, arguments, positions: shares[$0].positions, version) }
-  }
-
-  /// Sends a whole command, such as FLUSHALL, to every shard.
-  ///
-  /// A cluster client asks every node for its DBSIZE and adds the answers up: there, a node counts
-  /// what it leads.
-  private func spread(
-    _ command: Command, _ arguments: borrowing Arguments, _ join: Command.Join
-  ) -> Bool {
-    var groups = Array(0..<UInt32(node.shards.shardCount))
-    if port == .cluster, command.isReadOnly {
-      groups.removeAll { node.host.leader(of: $0) != node.id }
-    }
-    var packed: [UInt8] = []
-    PackedCommand.append(command, arguments, session.version, to: &packed)
-    return gather(
-      command, groups.map { ($0, []) }, into: ReplyJoin(join, session.version, keyCount: 0)
-    ) { _ in packed }
-  }
-
-  /// Sends the parts of one command to their groups, or none of them when one must wait.
-  private func gather(
-    _ command: Command, _ shares: [(group: UInt32, keys: [Int])], into join: ReplyJoin,
-    packed: (Int) -> [UInt8]
-  ) -> Bool {
-    var parts: [Gather.Part] = []
-    var commands: [[UInt8]] = []
-    for (group, keys) in shares {
-      let passage = order.passage(for: group, isReadOnly: command.isReadOnly)
-      guard passage != .hold else {
-        pauseReading(.reads(group: group))
-        return false
-      }
-      let command = packed(parts.count)
-      let duty = ReplyQueue.Duty(
-        group: group, isWrite: passage == .write, byteCount: command.count)
-      parts.append(Gather.Part(duty: duty, keys: keys))
-      commands.append(command)
-    }
-    guard !parts.isEmpty else {
-      answer { join.finish(into: &$0) }
-      return true
-    }
-    let sequence = replies.expect(Gather(join, parts: parts))
-    for (index, part) in parts.enumerated() {
-      began(part.duty)
-      let context = Ticket(sequence: sequence, part: index).context(of: connection)
-      let bytes = commands[index]
-      if part.duty.isWrite {
-        node.host.write(part.duty.group, context, bytes.rawSpan)
-      } else {
-        node.host.read(part.duty.group, context, bytes.rawSpan)
-      }
-    }
-    return true
   }
 }

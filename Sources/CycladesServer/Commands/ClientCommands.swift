@@ -42,6 +42,10 @@ extension ServerCommands {
     case "NO-TOUCH" where count == 3:
       client.session.isNoTouch = try isOn(arguments)
       reply.appendOK()
+    case "UNBLOCK" where count == 3 || count == 4:
+      reply.appendInteger(try unblock(client, arguments) ? 1 : 0)
+    case "GETREDIR" where count == 2: reply.appendInteger(-1)
+    case "CAPA" where count > 2: reply.appendOK()
     case "KILL" where count > 2:
       try kill(client, arguments, &reply)
     case "HELP" where count == 2:
@@ -54,7 +58,8 @@ extension ServerCommands {
   }
 
   private static let clientSubcommands: Set<String> = [
-    "ID", "GETNAME", "SETNAME", "SETINFO", "INFO", "LIST", "NO-EVICT", "NO-TOUCH", "KILL", "HELP",
+    "ID", "GETNAME", "SETNAME", "SETINFO", "INFO", "LIST", "NO-EVICT", "NO-TOUCH", "KILL",
+    "UNBLOCK", "GETREDIR", "CAPA", "HELP",
   ]
 
   private static let clientHelp = [
@@ -66,6 +71,7 @@ extension ServerCommands {
     "INFO", "    Describe the current connection.",
     "LIST [ID <id> ...]", "    Describe all connections of this node.",
     "KILL <ip:port> | KILL (ID <id> | ADDR <ip:port>) ...", "    Close connections.",
+    "UNBLOCK <id> [TIMEOUT|ERROR]", "    End a command that waits, as its timeout or an error would.",
     "NO-EVICT (ON|OFF)", "    Accepted; nothing is ever evicted.",
     "NO-TOUCH (ON|OFF)", "    Accepted; reads never change keys.",
   ]
@@ -92,6 +98,26 @@ extension ServerCommands {
     if arguments.equals(2, "ON") { return true }
     guard arguments.equals(2, "OFF") else { throw .syntax }
     return false
+  }
+
+  /// CLIENT UNBLOCK id [TIMEOUT|ERROR]
+  private static func unblock(
+    _ client: Client, _ arguments: borrowing Arguments
+  ) throws(Misuse) -> Bool {
+    guard let id = arguments.integer(2) else { throw .notAnInteger }
+    var reason = BlockedPop.Ending.timeout
+    if arguments.count == 4 {
+      if arguments.equals(3, "ERROR") {
+        reason = .error
+      } else if !arguments.equals(3, "TIMEOUT") {
+        throw .other("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+      }
+    }
+    guard let other = client.node.clients.byAge.first(where: { Int64($0.id) == id }),
+      case .pop(let pop) = other.awaited, !pop.isTrying
+    else { return false }
+    other.unblock(pop, reason)
+    return true
   }
 
   /// CLIENT LIST [ID id ...]
@@ -163,7 +189,10 @@ extension Client {
     var fields = [
       "id=\(id)", "addr=\(address)", "name=\(session.name)",
       "age=\(connectedAt.seconds(until: now))", "idle=\(lastRequestAt.seconds(until: now))",
-      "flags=\(session.isReadOnly ? "r" : "N")", "db=0", "owed=\(owed)",
+      "flags=\(flags)", "db=0", "sub=\(listening.channels.count)",
+      "psub=\(listening.patterns.count)", "ssub=\(listening.shardChannels.count)",
+      "multi=\(transaction.isQueueing ? transaction.steps.count : -1)",
+      "watch=\(transaction.watchedCount)", "owed=\(owed)",
     ]
     fields.append("cmd=\(lastCommand?.name ?? "NULL")")
     fields.append("user=default")
@@ -171,5 +200,15 @@ extension Client {
     fields.append("lib-ver=\(session.libraryVersion)")
     fields.append("resp=\(session.version.rawValue)")
     return fields.joined(separator: " ")
+  }
+
+  /// Redis' letters for what the connection is in.
+  private var flags: String {
+    var letters = ""
+    if case .pop = awaited { letters += "b" }
+    if !listening.isEmpty { letters += "P" }
+    if session.isReadOnly { letters += "r" }
+    if transaction.isQueueing { letters += "x" }
+    return letters.isEmpty ? "N" : letters
   }
 }

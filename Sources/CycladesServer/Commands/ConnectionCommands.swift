@@ -5,7 +5,11 @@ extension ServerCommands {
   static func ping(
     _ client: Client, _ arguments: borrowing Arguments, _ reply: inout Reply
   ) throws(Misuse) {
-    if arguments.count > 1 {
+    if client.session.version == .v2, !client.listening.isEmpty {
+      reply.appendArray(2)
+      reply.appendBulk("pong")
+      reply.appendBulk(arguments.count > 1 ? [UInt8](copying: arguments[1]) : [])
+    } else if arguments.count > 1 {
       reply.appendBulk(arguments[1])
     } else {
       reply.appendSimple("PONG")
@@ -103,7 +107,9 @@ extension ServerCommands {
   static func reset(
     _ client: Client, _ arguments: borrowing Arguments, _ reply: inout Reply
   ) throws(Misuse) {
+    client.stopListening()
     client.session = ClientSession()
+    client.transaction = ClientTransaction()
     reply.appendSimple("RESET")
   }
 

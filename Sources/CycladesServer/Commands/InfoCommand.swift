@@ -20,6 +20,12 @@ struct ServerStatistics {
   var protocolErrors: UInt64 = 0
   /// Commands answered with an error that says they were not executed.
   var refusals: UInt64 = 0
+  /// Messages that clients of this node published.
+  var messages: UInt64 = 0
+  /// Elements that were popped for clients that had left, and were put back.
+  var popsPutBack: UInt64 = 0
+  /// Clients that were closed because they listened but did not read.
+  var slowListeners: UInt64 = 0
   /// Commands answered with UNKNOWNOUTCOME.
   var unknownOutcomes: UInt64 = 0
 
@@ -90,7 +96,7 @@ extension StoreNode {
       name: "Clients",
       fields: [
         ("connected_clients", String(clients.count)),
-        ("maxclients", String(configuration.maximumClients)), ("blocked_clients", "0"),
+        ("maxclients", String(configuration.maximumClients)), ("blocked_clients", String(blocked.count)),
       ])
   }
 
@@ -128,6 +134,12 @@ extension StoreNode {
         ("protocol_errors", String(statistics.protocolErrors)),
         ("refused_commands", String(statistics.refusals)),
         ("unknown_outcomes", String(statistics.unknownOutcomes)), ("evicted_keys", "0"),
+        ("pubsub_channels", String(subscriptions.count(.channel))),
+        ("pubsub_patterns", String(subscriptions.count(.pattern))),
+        ("pubsubshard_channels", String(subscriptions.count(.shardChannel))),
+        ("pops_put_back", String(statistics.popsPutBack)),
+        ("pubsub_messages", String(statistics.messages)),
+        ("slow_listeners_closed", String(statistics.slowListeners)),
       ])
   }
 

@@ -27,9 +27,10 @@ extension StoreServerConfiguration {
       nodes: founders.sorted().map { (String($0.rawValue), 1) })
   }
 
-  /// An empty shard, its table seeded alike on all nodes.
+  /// An empty shard, its table seeded alike on all nodes and for all shards: a SCAN that crosses from
+  /// one shard to the next, or that a shard is split under, goes on in the same order.
   func makeShard(_ shard: Int) -> StoreShard {
-    StoreShard(seed: Ring.position(of: "\(cluster)/\(shard)"))
+    StoreShard(seed: Ring.position(of: cluster))
   }
 
   /// Opens the replication layer for every shard.

@@ -48,6 +48,12 @@ enum Refusals {
     reply.appendError("MOVED \(slot.rawValue) \(address.host):\(address.port)")
   }
 
+  static func listening(_ command: Command, _ reply: inout Reply) {
+    reply.appendError(
+      "ERR Can't execute '\(command.name)': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+        + "RESET are allowed in this context")
+  }
+
   static func crossSlot(_ reply: inout Reply) {
     reply.appendError("CROSSSLOT Keys in request don't hash to the same slot")
   }

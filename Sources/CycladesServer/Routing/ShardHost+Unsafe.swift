@@ -36,6 +36,9 @@ protocol ShardHost: AnyObject {
   /// Submits a read-only command that is packed already.
   func read(_ group: UInt32, _ context: RequestContext, _ query: RawSpan)
 
+  /// Passes bytes to the other nodes' servers: at most once, to those that are connected.
+  func notify(_ notice: RawSpan)
+
   /// The node that leads a group, as far as this node knows.
   func leader(of group: UInt32) -> NodeID?
 

@@ -1,9 +1,10 @@
 extension Command {
   /// Every command, by group and name.
   ///
-  /// Codes from 128 to 149 are the server's commands; the others are handled in `State`.
+  /// Codes from 128 to 149 and from 256 on are the server's commands; the others are handled in `State`.
   public static let all: [Command] =
     strings + keyspace + iteration + hashes + lists + sets + sortedSets + connection
+    + transactions + pubsub
 
   private static let strings: [Command] = [
     Command(

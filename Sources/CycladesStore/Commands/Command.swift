@@ -31,6 +31,8 @@ public final class Command: Sendable {
     public static let blocking = Flags(rawValue: 1 << 9)
     /// Says in an argument how many keys it has.
     public static let movableKeys = Flags(rawValue: 1 << 10)
+    /// Concerns publish and subscribe.
+    public static let pubsub = Flags(rawValue: 1 << 11)
   }
 
   /// Where keys stand among the arguments; the command's name is argument 0.
@@ -88,6 +90,7 @@ public final class Command: Sendable {
   /// The group under which Redis documents a command.
   public enum Group: String, Sendable {
     case string, generic, server, connection, cluster, hash, list, set
+    case transactions, pubsub
     case sortedSet = "sorted-set"
   }
 
@@ -218,7 +221,7 @@ private struct CommandIndex: Sendable {
   init() {
     var names = [(low: UInt64, high: UInt64, command: Command?)](
       repeating: (0, 0, nil), count: Self.size)
-    var codes = [Command?](repeating: nil, count: 256)
+    var codes = [Command?](repeating: nil, count: 512)
     for command in Command.all {
       let bytes = [UInt8](command.name.utf8)
       precondition(bytes.count <= Self.nameBytesMax, "the name of \(command.name) is too long")

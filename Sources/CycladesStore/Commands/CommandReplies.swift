@@ -134,8 +134,8 @@ extension Command.Flags {
   fileprivate var names: [String] {
     let all: [(Self, String)] = [
       (.write, "write"), (.readOnly, "readonly"), (.denyOOM, "denyoom"),
-      (.noScript, "noscript"), (.blocking, "blocking"), (.loading, "loading"), (.stale, "stale"),
-      (.fast, "fast"), (.noAuth, "no_auth"), (.movableKeys, "movablekeys"),
+      (.pubsub, "pubsub"), (.noScript, "noscript"), (.blocking, "blocking"),
+      (.loading, "loading"), (.stale, "stale"), (.fast, "fast"), (.noAuth, "no_auth"), (.movableKeys, "movablekeys"),
       (.allowBusy, "allow_busy"),
     ]
     return all.filter { contains($0.0) }.map(\.1)
@@ -150,15 +150,17 @@ extension Command {
     case .generic where keys != nil || run != nil: all.insert("keyspace")
     case .string, .connection, .hash, .list, .set: all.insert(group.rawValue)
     case .sortedSet: all.insert("sortedset")
-    case .generic, .server, .cluster: break
+    case .transactions: all.insert("transaction")
+    case .generic, .server, .cluster, .pubsub: break
     }
+    if flags.contains(.pubsub) { all.insert("pubsub") }
     if flags.contains(.blocking) { all.insert("blocking") }
     if flags.contains(.readOnly) { all.insert("read") }
     if flags.contains(.write) { all.insert("write") }
     all.insert(flags.contains(.fast) ? "fast" : "slow")
     return [
-      "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "fast", "slow",
-      "blocking", "dangerous", "connection",
+      "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "pubsub", "fast",
+      "slow", "blocking", "dangerous", "connection", "transaction",
     ].filter(all.contains)
   }
 

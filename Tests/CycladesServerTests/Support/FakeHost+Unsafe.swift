@@ -17,6 +17,8 @@ final class FakeHost: ShardHost {
     var leader: NodeID? = NodeID(1)
     /// Groups that get `outcome`; the others are done.
     var groups: Set<UInt32>?
+    /// How long writes are under way, instead of one turn.
+    var writeDelay: Duration?
   }
 
   weak var delegate: (any ReplicaHostDelegate)?
@@ -78,6 +80,8 @@ final class FakeHost: ShardHost {
     return bytes
   }
 
+  func notify(_ notice: RawSpan) {}
+
   func leader(of group: UInt32) -> NodeID? { script.leader }
 
   var groups: [GroupStatus] {
@@ -99,7 +103,11 @@ final class FakeHost: ShardHost {
     if !dueReads.isEmpty {
       reactor.schedule(after: .milliseconds(2)) { [self] in finish(dueReads, isWrite: false) }
     }
-    finish(dueWrites, isWrite: true)
+    if let delay = script.writeDelay, !dueWrites.isEmpty {
+      reactor.schedule(after: delay) { [self] in finish(dueWrites, isWrite: true) }
+    } else {
+      finish(dueWrites, isWrite: true)
+    }
   }
 
   private func finish(_ submissions: [Submission], isWrite: Bool) {
