@@ -232,7 +232,10 @@ int cyc_reactor_turn(cyc_reactor *r, bool park, const cyc_event **events) {
   r->statistics.turns++;
   for (;;) {
     bool is_served = serve(r);
-    bool may_wait = park && is_served && r->event_count == 0;
+    // Blocks went to those who waited longest, and these may have nothing to receive: as long as
+    // there are blocks, whoever waits behind them is armed in the next round, before we sleep.
+    bool is_armed = !r->starved_first || r->driver->calls->lend(r) == 0;
+    bool may_wait = park && is_served && is_armed && r->event_count == 0;
     uint64_t wait = may_wait ? cyc_timers_wait(r) : 0;
     int result = r->driver->calls->wait(r, wait < WAIT_MAX_NS ? wait : WAIT_MAX_NS);
     if (result < 0) return result;
