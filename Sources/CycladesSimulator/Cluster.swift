@@ -67,6 +67,9 @@ package final class Cluster {
     schedule = MembershipSchedule(current: members)
     schedules = [schedule]
     eras = [(1, members)]
+    if swarm.variesPatience {
+      for node in nodes { node.patience = self.random.uniform(150...1_500) * 1_000_000 }
+    }
     for index in nodes.indices { start(index) }
     for client in clients.indices {
       schedule(.wake(client: client), after: self.random.uniform(0...200_000_000))
@@ -186,7 +189,8 @@ package final class Cluster {
     let node = nodes[index]
     let configuration = Configuration(
       node: node.id, incarnation: node.incarnation, membership: eras[0].membership,
-      timing: Timing(returnPatience: swarm.returnPatience), window: swarm.window,
+      timing: Timing(electionTimeout: node.patience, returnPatience: swarm.returnPatience),
+      window: swarm.window,
       lease: swarm.lease)
     node.life += 1
     node.machine = Machine(keys: swarm.keys, clients: swarm.clients)

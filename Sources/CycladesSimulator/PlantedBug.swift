@@ -14,6 +14,16 @@ package struct PlantedBug: Hashable, Sendable, CustomStringConvertible {
   /// Where it shows the soonest.
   package let scenario: Scenario
 
+  /// Whether it takes a soak of many thousand seeds, as other rules cover up for the broken one: most
+  /// of them mistakes that only matter while two leaders are in office at once.
+  package var isRare: Bool {
+    let rare: Mutation = [
+      .installForgetsAccepted, .ignoreNextQuorum, .skipPreparation, .ignoreLease, .ignoreDrift,
+      .keepLeaseInTransfer, .reuseReadToken, .indexUnconfirmed,
+    ]
+    return !core.isDisjoint(with: rare)
+  }
+
   private init(_ description: String, core: Mutation, in scenario: Scenario = .swarm) {
     self.description = description
     self.core = core

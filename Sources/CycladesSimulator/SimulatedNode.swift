@@ -37,6 +37,8 @@ package final class SimulatedNode {
   let clockOffset: UInt64
   /// How fast the clock runs, in thousandths.
   let clockRate: UInt64
+  /// How long it waits for a silent leader.
+  var patience: UInt64 = 500_000_000
   var effects: [Effect] = []
 
   init(id: NodeID, machine: Machine, clockOffset: UInt64, clockRate: UInt64) {

@@ -82,6 +82,8 @@ struct Swarm {
   /// How many of the operator's changes, in thousandths, turn voters into observers and these into
   /// voters.
   var turnover: UInt64 = 100
+  /// Whether the nodes differ in how long they wait for a silent leader.
+  var variesPatience = false
   /// How often, in thousandths, links are cut just when a leader learns of new members.
   var cutsAtChange: UInt64 = 0
   /// How often the operator does something, on average; zero for never.
@@ -124,6 +126,7 @@ struct Swarm {
       delaySpread = random.uniform(1...60) * ms
       clogWeight = random.uniform(0...10)
     }
+    variesPatience = scenario == .reads || scenario == .turnover
     if scenario == .reads {
       isOrdered = chance(500)
       delaySpread = random.uniform(1...40) * ms
@@ -139,6 +142,7 @@ struct Swarm {
       window = Int(random.uniform(1...3))
       operatorInterval = random.uniform(20...300) * ms
       turnover = 800
+      faultInterval = random.uniform(30...200) * ms
       cutsAtChange = 700
       partitionWeight = 10
       crashWeight = random.uniform(0...3)
