@@ -1,9 +1,9 @@
 /*
  * Fuzzes what reads bytes that anybody may send: the request parser, the packed command's decoder,
  * and the numbers. Checked besides what the sanitizers check: every argument lies in the bytes it
- * is a view of, a parsed request is found again when the parser is given just its bytes, an incomplete
- * one never becomes complete with fewer bytes than it asked for, and what was packed decodes to the
- * same arguments.
+ * is a view of, a parsed request is found again when the parser is given just its bytes, an
+ * incomplete one asks for more bytes than there are, and what was packed decodes to the same
+ * arguments.
  */
 #include "CCycladesRESP.h"
 
