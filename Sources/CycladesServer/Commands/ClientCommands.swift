@@ -71,7 +71,8 @@ extension ServerCommands {
     "INFO", "    Describe the current connection.",
     "LIST [ID <id> ...]", "    Describe all connections of this node.",
     "KILL <ip:port> | KILL (ID <id> | ADDR <ip:port>) ...", "    Close connections.",
-    "UNBLOCK <id> [TIMEOUT|ERROR]", "    End a command that waits, as its timeout or an error would.",
+    "UNBLOCK <id> [TIMEOUT|ERROR]",
+    "    End a command that waits, as its timeout or an error would.",
     "NO-EVICT (ON|OFF)", "    Accepted; nothing is ever evicted.",
     "NO-TOUCH (ON|OFF)", "    Accepted; reads never change keys.",
   ]
