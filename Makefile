@@ -19,8 +19,9 @@ REQUESTS ?= 100000
 SEEDS ?= 200
 JOBS ?= $(shell nproc)
 KILLS ?= 20
-IO ?= auto
+IO ?= $(CYCLADES_IO)
 FUZZ_SECONDS ?= 600
+COMMANDS ?= 200000
 
 .PHONY: help
 help: ## List the targets.
@@ -61,8 +62,9 @@ format: ## Format all Swift files in place.
 	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
 
 .PHONY: examples
-examples: setup ## Build every example.
+examples: setup ## Build every example, and talk to those that serve a port.
 	swift build --package-path Examples --scratch-path .build/examples
+	python3 Tests/Examples/network_examples.py .build/examples/debug
 
 .PHONY: vectors
 vectors: tools ## Check the golden vectors of placement against PyPI's xxhash and uhashring.
@@ -72,6 +74,10 @@ vectors: tools ## Check the golden vectors of placement against PyPI's xxhash an
 .PHONY: fuzz-ring
 fuzz-ring: setup ## Fuzz the decoder of ring snapshots for FUZZ_SECONDS.
 	Tests/Fuzz/ring.sh $(FUZZ_SECONDS)
+
+.PHONY: fuzz-shuffle
+fuzz-shuffle: setup ## Fuzz what MapReduce reads from files and other workers for FUZZ_SECONDS.
+	Tests/Fuzz/shuffle.sh $(FUZZ_SECONDS)
 
 .PHONY: simulate
 simulate: build ## Run SEEDS simulated clusters with faults.
@@ -84,6 +90,15 @@ clients: tools build ## Drive a cluster with the Redis clients that people have;
 .PHONY: soak
 soak: build ## Kill a node KILLS times under load and look for lost writes.
 	timeout 7200 .build/release/cyclades soak --kills $(KILLS) $(ARGS)
+
+.PHONY: differential
+differential: setup ## Compare COMMANDS random commands with redis-server 7.0, reply by reply.
+	CYCLADES_DIFFERENTIAL=$(COMMANDS) timeout 1800 \
+	  swift test --no-parallel --filter CycladesStoreTests.DifferentialTests
+
+.PHONY: fuzz-store
+fuzz-store: setup ## Fuzz request parser and table, with sanitizers, FUZZ_SECONDS each.
+	Tests/Fuzz/run.sh $(FUZZ_SECONDS)
 
 .PHONY: bench-ring
 bench-ring: setup ## Measure the ring against other searches, all in one run.
@@ -100,6 +115,14 @@ bench-transport: setup ## Measure the transport beside raw C and SwiftNIO, all i
 	swift build -c release --package-path Benchmarks --scratch-path .build/benchmarks \
 	  --product bench-transport
 	.build/benchmarks/release/bench-transport $(ARGS)
+
+.PHONY: bench-mapreduce
+bench-mapreduce: setup ## Measure MapReduce beside DuckDB, Polars, GNU sort and C; ARGS="--only sort --json".
+	@.ci/setup bench_mapreduce "$(TOOLS)/bench"
+	swift build -c release --package-path Benchmarks --scratch-path .build/benchmarks \
+	  --product mapreduce-jobs
+	Benchmarks/bench-mapreduce/run.py --tools "$(TOOLS)" \
+	  --jobs .build/benchmarks/release/mapreduce-jobs $(ARGS)
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed into the clone.

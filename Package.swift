@@ -57,10 +57,16 @@ let package = Package(
   traits: [
     .trait(
       name: "Compression",
-      description: "MapReduce reads and writes gzip and zstd; needs zlib1g-dev and libzstd-dev.")
+      description: "MapReduce reads and writes gzip and zstd; needs zlib1g-dev and libzstd-dev."),
+    .trait(
+      name: "ServiceLifecycle",
+      description: "Reactors and servers as services of swift-service-lifecycle."),
+    .trait(name: "Metrics", description: "Exports what reactors count to swift-metrics."),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
   ],
   targets: [
@@ -90,7 +96,16 @@ let package = Package(
 
     // The Swift libraries, lowest first.
     library("CycladesRing", ["CCycladesRing"]),
-    library("CycladesTransport", ["CCycladesBuffer", "CCycladesReactor", logging]),
+    library(
+      "CycladesTransport",
+      [
+        "CCycladesBuffer", "CCycladesReactor", logging,
+        .product(
+          name: "ServiceLifecycle", package: "swift-service-lifecycle",
+          condition: .when(traits: ["ServiceLifecycle"])),
+        .product(
+          name: "Metrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
+      ]),
     library("CycladesPaxos", ["CCycladesWire"]),
     library(
       "CycladesReplication",
@@ -134,7 +149,7 @@ let package = Package(
     tests("CycladesReplication", ["CycladesTransport", "CycladesPaxos"]),
     tests("CycladesStore"),
     tests("CycladesServer", ["CycladesStore", "CycladesTransport"]),
-    tests("CycladesMapReduce"),
+    tests("CycladesMapReduce", ["CycladesReplication", "CycladesTransport", "CycladesPaxos"]),
     tests("CycladesCommand", [arguments]),
   ],
   cLanguageStandard: .gnu17

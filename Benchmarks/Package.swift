@@ -33,6 +33,13 @@ let package = Package(
     .executableTarget(
       name: "transport-load", path: "transport-load", linkerSettings: [.linkedLibrary("xxhash")]),
     .executableTarget(
+      name: "mapreduce-jobs",
+      dependencies: [
+        .product(name: "CycladesMapReduce", package: "cyclades"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "mapreduce-jobs", swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
+    .executableTarget(
       name: "transport-raw", path: "transport-raw", linkerSettings: [.linkedLibrary("uring")]),
     .target(name: "CountAllocations", path: "CountAllocations"),
     .executableTarget(

@@ -91,6 +91,7 @@ public func sleep(untilNanoseconds time: Int) {
 
 /// A number with as many digits after the point as it deserves.
 public func short(_ value: Double) -> String {
+  guard value.isFinite else { return "-" }
   let digits = value < 10 ? 2 : value < 100 ? 1 : 0
   let scale = [1.0, 10, 100][digits]
   let scaled = Int((value * scale).rounded())

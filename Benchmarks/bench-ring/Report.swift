@@ -26,14 +26,18 @@ func print(_ rows: [Row]) {
   printTable(
     [["ring"] + rows[0].memory.map(\.name)]
       + rows.map { row in ["\(row.nodes) x 256"] + row.memory.map { "\($0.bytes)" } })
-  print("\na reader's ns per lookup, alone and while another thread swaps rings")
+  print("\na reader's ns per lookup, alone and while another thread swaps rings at 1 kHz")
   printTable(
-    [["ring", "alone", "with swaps", "slowdown", "waits"]]
-      + rows.map { row in
-        [
-          "\(row.nodes) x 256", short(row.swaps.quiet), short(row.swaps.busy),
-          percent(row.swaps.slowdown), "\(row.swaps.waits)",
-        ]
+    [["ring", "alone", "same members", "slowdown", "other members", "slowdown", "waits"]]
+      + rows.flatMap { row in
+        [("", row.swaps.single), (", batched", row.swaps.batched)].map { name, times in
+          [
+            "\(row.nodes) x 256\(name)", short(times.quiet),
+            short(times.sameMembers), percent(times.slowdownBySame),
+            short(times.otherMembers), percent(times.slowdownByOther),
+            "\(row.swaps.waits)",
+          ]
+        }
       })
 }
 
@@ -52,10 +56,10 @@ func printBars(_ rows: [Row]) {
     ("10,000 nodes, batched", "<= 10 ns", short(large["batch"]), large["batch"] <= 10),
     ("build", "<= 12 ms", short(row.buildMilliseconds), row.buildMilliseconds <= 12),
     ("add one node", "<= 3 ms", short(row.addMilliseconds), row.addMilliseconds <= 3),
-    (
-      "readers' slowdown at 1 kHz", "<= 5 %", percent(row.swaps.slowdown),
-      row.swaps.slowdown <= 0.05
-    ),
+    slowdown("same members", row.swaps.single.slowdownBySame),
+    slowdown("other members", row.swaps.single.slowdownByOther),
+    slowdown("same members, batched", row.swaps.batched.slowdownBySame),
+    slowdown("other members, batched", row.swaps.batched.slowdownByOther),
   ]
   print("\nbars, at 1000 x 256 unless said")
   printTable(
@@ -63,13 +67,24 @@ func printBars(_ rows: [Row]) {
       + bars.map { [$0.0, $0.1, $0.2, $0.3 ? "met" : "MISSED"] })
 }
 
+private func slowdown(_ name: String, _ share: Double) -> (String, String, String, Bool) {
+  ("readers' slowdown at 1 kHz, \(name)", "<= 5 %", percent(share), share <= 0.05)
+}
+
 private func percent(_ share: Double) -> String {
-  share < 0 ? "-\(short(-share * 100)) %" : "\(short(share * 100)) %"
+  guard share.isFinite else { return "-" }
+  return share < 0 ? "-\(short(-share * 100)) %" : "\(short(share * 100)) %"
 }
 
 func printJSON(_ rows: [Row]) {
   func object(_ pairs: [(String, some Any)]) -> String {
     "{" + pairs.map { "\"\($0)\": \($1)" }.joined(separator: ", ") + "}"
+  }
+  func readers(_ times: Swaps.Times) -> String {
+    object([
+      ("alone", times.quiet), ("same_members", times.sameMembers),
+      ("other_members", times.otherMembers),
+    ])
   }
   let objects = rows.map { row in
     let statistics = row.ring.statistics
@@ -81,7 +96,8 @@ func printJSON(_ rows: [Row]) {
       "bytes_per_node": \(object(row.memory.map { ($0.name, $0.bytes) })), \
       "peak_to_average": \(statistics.peakToAverage), \
       "expected_peak_to_average": \(statistics.expectedPeakToAverage), \
-      "reader_alone_ns": \(row.swaps.quiet), "reader_with_swaps_ns": \(row.swaps.busy), \
+      "reader_ns": \(readers(row.swaps.single)), \
+      "reader_batched_ns": \(readers(row.swaps.batched)), \
       "reader_waits": \(row.swaps.waits)}
       """
   }

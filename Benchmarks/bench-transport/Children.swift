@@ -84,6 +84,23 @@ struct Sight: Decodable {
   }
 }
 
+/// Runs `body` while perf records where a server spends its processor time.
+func recording<R>(_ server: Server, to file: String, _ body: () throws -> R) throws -> R {
+  let perf = Process()
+  perf.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+  perf.arguments = [
+    "perf", "record", "-q", "-e", "cpu-clock", "-F", "999", "-g", "-p", "\(server.identifier)",
+    "-o",
+    file,
+  ]
+  try perf.run()
+  defer {
+    perf.interrupt()
+    perf.waitUntilExit()
+  }
+  return try body()
+}
+
 /// The load generator's mode, and its arguments behind port and process.
 struct Load {
   let mode: String

@@ -1,4 +1,5 @@
-// bench-transport [--json] [--rounds N] [--seconds S] [--only ROW]: what a message costs a server.
+// bench-transport [--json] [--rounds N] [--seconds S] [--only ROW] [--perf FILE]: what a message
+// costs a server. With --perf, the handler column runs once more under `perf record`.
 //
 // Every row is a load, every column a server in a process of its own; the load generator is a third
 // process. All columns of a row are measured in turns within one round, so that a slow moment of
@@ -13,6 +14,7 @@ struct Options {
   var rounds = 3
   var milliseconds = 1500
   var only: String?
+  var perfFile: String?
 
   init?(_ arguments: [String]) {
     var rest = arguments[...]
@@ -28,6 +30,9 @@ struct Options {
       case "--only":
         guard let name = rest.popFirst() else { return nil }
         only = name
+      case "--perf":
+        guard let file = rest.popFirst() else { return nil }
+        perfFile = file
       default: return nil
       }
     }
@@ -35,10 +40,11 @@ struct Options {
 }
 
 guard let options = Options(Array(CommandLine.arguments.dropFirst())) else {
-  note("usage: bench-transport [--json] [--rounds N] [--seconds S] [--only ROW]")
+  note("usage: bench-transport [--json] [--rounds N] [--seconds S] [--only ROW] [--perf FILE]")
   exit(64)
 }
-let rows = Row.all.filter { row in options.only.map { row.name.contains($0) } ?? true }
+var rows = Row.all.filter { row in options.only.map { row.name == $0 } ?? true }
+if rows.isEmpty { rows = Row.all.filter { $0.name.contains(options.only ?? "") } }
 guard !rows.isEmpty else {
   note("error: no row is called that; rows: \(Row.all.map(\.name).joined(separator: "; "))")
   exit(64)
@@ -69,6 +75,12 @@ do {
     note("measuring \(row.name) ...")
     let cells = try measure(row, options, halfRate: halfRate)
     results[row.name] = cells
+    if let file = options.perfFile, let command = row.command(columns[1]) {
+      let server = try Server(command)
+      let load = row.load(windowMilliseconds: options.milliseconds, rate: halfRate)
+      _ = try recording(server, to: file) { try Sight(of: server, load) }
+      _ = try server.stop()
+    }
     if row.name == Row.all[0].name {
       halfRate = Int((cells.values.compactMap(\.messagesPerSecond).min() ?? 2000) / 2)
     }

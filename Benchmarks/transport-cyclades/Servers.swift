@@ -1,5 +1,5 @@
-// transport-cyclades handler|async|frames|frames-async: the servers that users of Cyclades write, echo
-// and the end of a stream of frames.
+// transport-cyclades handler|async|frames|frames-async: the servers that users of Cyclades write,
+// echo and the end of a stream of frames.
 //
 // Prints its port, serves until standard input ends, prints what it counted as one line of JSON.
 
@@ -41,22 +41,44 @@ let configuration: ReactorConfiguration = {
   return configuration
 }()
 
-/// Tells the port, waits until standard input ends, and reports what the reactor did until then.
-func finish(_ address: SocketAddress, _ figures: () async throws -> ReactorStatistics) async throws
-{
+/// What the server has done so far.
+struct Counts {
+  let reactor: ReactorStatistics
+  let allocations: UInt64
+
+  init(_ executor: ReactorExecutor) async throws {
+    reactor = try await executor.withReactor { $0.statistics }
+    allocations = allocations_counted()
+  }
+}
+
+/// Tells the port, waits until standard input ends, and reports what was done between the first
+/// messages and then: what is done once, at the start, would blur what is done per message.
+func finish(_ address: SocketAddress, _ executor: ReactorExecutor) async throws {
   print("port \(address.port)")
   fflush(nil)
+  let warm = Task {
+    while try await executor.withReactor({ $0.statistics.receivedBytes }) == 0 {
+      try await executor.sleep(for: .milliseconds(20))
+    }
+    try await executor.sleep(for: .milliseconds(200))
+    return try await Counts(executor)
+  }
   await withCheckedContinuation { continuation in
     DispatchQueue.global().async {
       while getchar() != EOF {}
       continuation.resume()
     }
   }
-  let allocations = allocations_counted()
-  let end = try await figures()
+  let end = try await Counts(executor)
+  let from = try await warm.value
+  func since(_ value: KeyPath<ReactorStatistics, UInt64>) -> UInt64 {
+    end.reactor[keyPath: value] - from.reactor[keyPath: value]
+  }
   print(
-    "{\"enters\":\(end.enters),\"received_bytes\":\(end.receivedBytes),"
-      + "\"copied\":\(end.copiedInBytes + end.copiedOutBytes),\"allocations\":\(allocations)}")
+    "{\"enters\":\(since(\.enters)),\"received_bytes\":\(since(\.receivedBytes)),"
+      + "\"copied\":\(since(\.copiedInBytes) + since(\.copiedOutBytes)),"
+      + "\"allocations\":\(end.allocations - from.allocations)}")
   exit(0)
 }
 
@@ -72,17 +94,16 @@ func serveWithHandlers(
       on: .loopback(), backlog: 4096, mode: mode, endpoint: makeEndpoint(reactor)
     ).address
   }
-  try await finish(address) { try await executor.withReactor { $0.statistics } }
+  try await finish(address, executor)
 }
 
 func serveWithTasks(
   _ group: ReactorGroup, _ mode: Mode = .stream, _ handler: @escaping ConnectionServer.Handler
 ) async throws {
-  let executor = group.executors[0]
   let server = try await ConnectionServer.bind(
     to: .loopback(), on: group, backlog: 4096, mode: mode, logger: logger)
   async let serving: Void = server.run(handler)
-  try await finish(server.address) { try await executor.withReactor { $0.statistics } }
+  try await finish(server.address, group.executors[0])
   try await serving
 }
 

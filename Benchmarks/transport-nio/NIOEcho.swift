@@ -1,4 +1,5 @@
-// transport-nio handler|async|async-own: the echo server that SwiftNIO users write, on one event loop.
+// transport-nio handler|async|async-own: the echo server that SwiftNIO users write, on one event
+// loop.
 //
 // "async" leaves Swift's global executor as it is; "async-own" makes the event loop that executor,
 // which spares a thread hop per message. Prints its port, serves until standard input ends, and

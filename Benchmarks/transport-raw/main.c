@@ -1,4 +1,5 @@
-// transport-raw echo|sink: the least that a server over io_uring can do, as the floor to measure at.
+// transport-raw echo|sink: the least that a server over io_uring can do, as the floor to measure
+// at.
 //
 // One file, one ring, no abstraction: multishot accept, multishot receive into a provided-buffer
 // ring, and the received buffer itself is what is sent back (one gathering send in flight per
@@ -276,7 +277,8 @@ int main(int argc, char **argv) {
     enters++;
     io_uring_submit_and_wait(&ring, 1);
   } while (drain(listener));
-  printf("{\"enters\":%llu,\"receives\":%llu,\"received_bytes\":%llu,\"sends\":%llu,\"copied\":0}\n",
+  printf("{\"enters\":%llu,\"receives\":%llu,\"received_bytes\":%llu,\"sends\":%llu,"
+         "\"copied\":0}\n",
          (unsigned long long)enters, (unsigned long long)receives,
          (unsigned long long)received_bytes, (unsigned long long)sends);
   return 0;

@@ -289,9 +289,11 @@ bool cyc_connection_peer(const cyc_reactor *r, uint64_t id, cyc_address *out) {
 bool cyc_connection_settle_end(cyc_reactor *r, uint64_t id) {
   cyc_connection *c = cyc_find_open(r, id);
   if (!c) return false;
-  c->input_over_told = c->input_over_settled = !c->paused;
-  if (c->finishing) cyc_mark_dirty(r, c);
-  return !c->paused;
+  // Resumed in the same turn, it is first shown once more what it left.
+  bool is_settled = !c->paused && !c->offer_again;
+  c->input_over_told = c->input_over_settled = is_settled;
+  if (c->finishing || !is_settled) cyc_mark_dirty(r, c);
+  return is_settled;
 }
 
 void cyc_connection_finish_output(cyc_reactor *r, uint64_t id) {

@@ -313,6 +313,7 @@ static void try_connection(cyc_reactor *r, cyc_connection *c) {
 static void try_ready(cyc_reactor *r) {
   epoll_driver *d = driver_of(r);
   uint32_t count = d->ready_count;
+  if (count == 0) return;
   for (uint32_t i = 0; i < count; i++) {
     cyc_connection *c = &r->connections[d->ready[i]];
     assert(c->driver_state & QUEUED);

@@ -63,7 +63,7 @@ typedef struct cyc_connection {
   uint8_t reason;
   int32_t error;
   uint32_t operations;  // in the kernel
-  uint8_t driver_state;
+  uint8_t driver_state;  // the driver's own notes
   uint64_t timer;       // for the next deadline, 0 when there is none
   cyc_deadlines deadlines;
   uint64_t input_at, output_at;  // when bytes last moved, or output began to wait

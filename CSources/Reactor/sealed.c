@@ -1,4 +1,5 @@
-// Sealed frames: a frame of the framed mode whose header says what it is and proves it arrived whole.
+// Sealed frames: a frame of the framed mode whose header says what it is and proves it arrived
+// whole.
 //
 //   0        4        6       8                16
 //   | size   | version | kind | checksum       | payload ...          little-endian
@@ -6,8 +7,8 @@
 // size counts everything, header included. The checksum is XXH3-64 of the payload, seeded with the
 // first eight bytes, so it covers all but itself. It finds faults, not forgery.
 //
-// Payloads above 240 bytes go to the library, through its entry point that picks the instruction set
-// at run time where there is one: 64 KiB took 0.8 us that way and 3.4 us without.
+// Payloads above 240 bytes go to the library, through its entry point that picks the instruction
+// set at run time where there is one: 64 KiB took 0.8 us that way and 3.4 us without.
 
 #include "CCycladesReactor.h"
 

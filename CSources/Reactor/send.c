@@ -112,10 +112,6 @@ void cyc_send_slice(cyc_reactor *r, uint64_t id, cyc_slice slice) {
   push(r, c, slice);
 }
 
-void cyc_send_shared(cyc_reactor *r, uint64_t id, uint32_t offset, uint32_t length) {
-  cyc_send_slice(r, id, cyc_stream_share(r, offset, length));
-}
-
 static bool ensure_tail(cyc_reactor *r, cyc_connection *c, size_t room) {
   if (c->tail && c->tail->capacity - c->tail_used >= room) return true;
   cyc_block *block = cyc_block_take(r->pool, room);

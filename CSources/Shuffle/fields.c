@@ -1,8 +1,8 @@
 // Cutting records into fields.
 //
-// Without quotes a field ends at a separator and nothing else matters: 16 bytes are compared at once
-// and the loop takes bits. With quotes (RFC 4180) the same scan runs from field to field, and only a
-// field that begins with a quote is read byte by byte by memchr from quote to quote.
+// Without quotes a field ends at a separator and nothing else matters: 16 bytes are compared at
+// once and the loop takes bits. With quotes (RFC 4180) the same scan runs from field to field, and
+// only a field that begins with a quote is read byte by byte by memchr from quote to quote.
 //
 // Nothing is copied: a field is a span of the record. Doubled quotes inside a quoted field are left
 // there and flagged, since most fields have none.

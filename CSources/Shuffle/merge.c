@@ -8,13 +8,13 @@
 //        /    \   /    \       .
 //       r0    r1 r2    r3      leaves are the runs' next records
 //
-// The comparison looks at 8-byte prefixes, then at the keys, then at the run's number, so equal keys
-// come out in order of run and, inside a run, of place: the order of the values of a key depends on
-// the input alone.
+// The comparison looks at 8-byte prefixes, then at the keys, then at the run's number, so equal
+// keys come out in order of run and, inside a run, of place: the order of the values of a key
+// depends on the input alone.
 //
 // A run is fed piece by piece. When the winner's piece ends the tree cannot be replayed before the
-// next piece is there: the run is *hungry*, and the batch that was begun ends early. So runs need no
-// more memory than a piece each, whoever keeps them and wherever.
+// next piece is there: the run is *hungry*, and the batch that was begun ends early. So runs need
+// no more memory than a piece each, whoever keeps them and wherever.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>

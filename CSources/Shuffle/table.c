@@ -16,10 +16,10 @@
 // slots from the stored tags and moves no entry; and the order of entries, hence of everything that
 // is written, depends on the input alone, never on a capacity left over from an earlier task.
 //
-// A batch runs in three passes - load, hash and prefetch buckets, find candidates and prefetch entries,
-// verify or add in order - so that the misses of 64 keys overlap. A bucket's eight tags are
-// compared at once. Dropped: XXH3 of the keys, whose branches on length cost
-// a word count a tenth.
+// A batch runs in three passes - load, hash and prefetch buckets, find candidates and prefetch
+// entries, verify or add in order - so that the misses of 64 keys overlap. A bucket's eight tags
+// are compared at once. Dropped: XXH3 of the keys, whose branches on length cost a word count a
+// tenth.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -238,14 +238,16 @@ static inline entry *find(
   }
 }
 
-// What a key's tag and home slot come from; any 64 bits that differ between keys will do, since only
-// partitions, which everybody must agree on, are taken from XXH3. Keys of up to 16 bytes, nearly all
-// there are, take two multiplications and no branch on their length.
+// What a key's tag and home slot come from; any 64 bits that differ between keys will do, since
+// only partitions, which everybody must agree on, are taken from XXH3. Keys of up to 16 bytes,
+// nearly all there are, take two multiplications and no branch on their length.
 static inline uint64_t table_hash(
   const uint8_t *key, uint32_t length, uint64_t low, uint64_t high) {
   if (__builtin_expect(length > INLINE_KEY, 0)) return XXH3_64bits(key, length);
   __uint128_t mixed = (__uint128_t)(low ^ 0x9E3779B97F4A7C15ULL) * (high ^ 0xD6E8FEB86659FD93ULL);
-  uint64_t folded = (uint64_t)mixed ^ (uint64_t)(mixed >> 64) ^ length;
+  // The sum keeps keys apart for which one factor is zero.
+  uint64_t folded = (uint64_t)mixed ^ (uint64_t)(mixed >> 64) ^ (low + (high << 32 | high >> 32));
+  folded ^= length;
   return folded * 0xC2B2AE3D27D4EB4FULL;
 }
 

@@ -17,6 +17,7 @@
 #include <xxhash.h>
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,12 @@ void *cyc_table_allocate(void *old, size_t bytes) {
   void *memory = realloc(old, bytes);
   if (memory == NULL) cyc_table_exhausted(bytes);
   return memory;
+}
+
+void cyc_table_tune_allocator(void) {
+#ifdef M_MXFAST
+  mallopt(M_MXFAST, 0);
+#endif
 }
 
 uint64_t cyc_entry_hash(const uint8_t *key, uint32_t length, uint64_t seed) {

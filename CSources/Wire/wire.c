@@ -91,7 +91,7 @@ void cyc_wire_seal(void *frame, struct cyc_wire_header *header) {
 }
 
 static int is_known(uint8_t kind) {
-  return (kind >= CYC_WIRE_HELLO && kind <= CYC_WIRE_STAND) ||
+  return (kind >= CYC_WIRE_HELLO && kind <= CYC_WIRE_READ_INDEX_REPLY) ||
          (kind >= CYC_WIRE_REQUEST && kind <= CYC_WIRE_HOST_LAST);
 }
 

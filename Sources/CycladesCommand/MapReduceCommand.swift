@@ -1,5 +1,6 @@
 import ArgumentParser
 import CycladesMapReduce
+import CycladesReplication
 import Glibc
 import Logging
 
@@ -16,12 +17,13 @@ struct MapReduceCommand: ParsableCommand {
       The output folder gets part-00000, part-00001, ... with one 'key TAB value' line per record, \
       in byte order of the keys within a part, beside a MANIFEST and _SUCCESS.
       """,
-    subcommands: [Run.self, Worker.self], defaultSubcommand: Run.self)
+    subcommands: [Run.self, List.self, Cancel.self, Ledger.self, Generate.self, Worker.self],
+    defaultSubcommand: Run.self)
 }
 
 extension MapReduceCommand {
   /// What `mapreduce JOB` does.
-  struct Run: ParsableCommand {
+  struct Run: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "run", abstract: "Run a job (this is the default).")
 
@@ -76,10 +78,22 @@ extension MapReduceCommand {
     @Option(help: ArgumentHelp("Write a trace for Perfetto.", valueName: "file"))
     var trace: String?
 
+    @OptionGroup var ledger: LedgerOptions
+
     @Flag(help: "Print the summary as JSON, and no progress.")
     var json = false
 
-    func run() throws {
+    func run() async throws {
+      let replica = try await ledger.start()
+      guard replica == nil || workers > 0 else {
+        throw ValidationError("a job with a ledger has one worker at least")
+      }
+      let result = Result { try run(ledger: replica) }
+      await replica?.stop()
+      try result.get()
+    }
+
+    private func run(ledger: Replica?) throws {
       var configuration = JobConfiguration(
         job: job, arguments: arguments, inputs: input, output: output)
       configuration.workers = workers
@@ -101,12 +115,34 @@ extension MapReduceCommand {
         let summary = try MapReduce.run(
           configuration, jobs: .builtin,
           launch: WorkerLaunch(program: "/proc/self/exe", arguments: ["mapreduce", "worker"]),
-          logger: Logger(label: "cyclades.mapreduce"), cancellation: cancellation
+          ledger: ledger, logger: Logger(label: "cyclades.mapreduce"), cancellation: cancellation
         ) { progress in view?.show(progress) }
         view?.finish(summary)
         if json { print(summary.json(job: job, output: output)) }
       } catch let error as MapReduceError where error.code == .usage {
         throw ValidationError(error.description)
+      }
+    }
+  }
+
+  /// Writes lines to sort.
+  struct Generate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Write lines of 100 bytes with random keys, like those of gensort.")
+
+    @Option(help: "How many lines.")
+    var lines = 1_000_000
+
+    @Option(help: ArgumentHelp("The file to write.", valueName: "file"))
+    var output: String
+
+    @Option(help: "The same seed gives the same lines.")
+    var seed: UInt64 = 1
+
+    func run() throws {
+      guard lines >= 0 else { throw ValidationError("the number of lines must not be negative") }
+      do { try RandomLines(seed: seed).write(lines, to: output) } catch {
+        throw CommandFailure("\(error)")
       }
     }
   }

@@ -12,7 +12,7 @@ struct RootCommand: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self,
+      DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self, NodesCommand.self,
       MapReduceCommand.self, RingCommand.self, SimulateCommand.self, SoakCommand.self,
       VersionCommand.self,
     ])

@@ -12,7 +12,8 @@ struct ServeCommand: AsyncParsableCommand {
     abstract: "Run one node of a replicated key-value store that speaks the Redis protocol.",
     discussion: """
       Every setting can be given as a flag or as a line 'name value' in the file of --config; a flag \
-      wins. All nodes of a cluster must have the same --cluster, --peers and --shards. SIGTERM or \
+      wins. The first nodes of a cluster must have the same --cluster, --peers and \
+      --shards; others join with --join. SIGTERM or \
       Ctrl-C answers what is owed to clients, then ends with exit code 0.
       """)
 
@@ -32,7 +33,7 @@ struct ServeCommand: AsyncParsableCommand {
     }
     var logger = Logger(label: "cyclades", factory: StreamLogHandler.standardError(label:))
     logger.logLevel = try settings.parsedLogLevel()
-    let configuration = try settings.serverConfiguration()
+    let configuration = try await settings.completeConfiguration()
     let server = StoreServer(configuration, logger: logger)
     onInterruption { _ in Task { await server.stop() } }
     try server.start()
@@ -59,8 +60,15 @@ struct ServeSettings: ParsableArguments {
   @Option(help: "HOST:PORT for other nodes. (default: this node's address in --peers)")
   var peerListen: String?
 
-  @Option(help: "All nodes' addresses for each other: 1=HOST:PORT,2=HOST:PORT,...")
+  @Option(help: "The first nodes' addresses for each other: 1=HOST:PORT,2=HOST:PORT,...")
   var peers: String?
+
+  @Option(
+    help: """
+      Join the running cluster that a client can reach at HOST:PORT, in place of --peers, --cluster \
+      and --shards. Needs --peer-listen.
+      """)
+  var join: String?
 
   @Option(help: "The data folder; made when missing, refused when it is another node's.")
   var data: String?
@@ -99,7 +107,7 @@ struct ServeSettings: ParsableArguments {
 
   /// The names of the settings, as a configuration file has them.
   static let names: Set<String> = [
-    "id", "listen", "plain", "peer-listen", "peers", "data", "shards", "cluster", "max-value",
+    "id", "listen", "plain", "peer-listen", "peers", "join", "data", "shards", "cluster", "max-value",
     "max-clients", "reactors", "io", "log-level",
   ]
 
@@ -110,6 +118,7 @@ struct ServeSettings: ParsableArguments {
     plain = plain ?? file.plain
     peerListen = peerListen ?? file.peerListen
     peers = peers ?? file.peers
+    join = join ?? file.join
     data = data ?? file.data
     shards = shards ?? file.shards
     cluster = cluster ?? file.cluster
@@ -118,6 +127,34 @@ struct ServeSettings: ParsableArguments {
     reactors = reactors ?? file.reactors
     io = io ?? file.io
     logLevel = logLevel ?? file.logLevel
+  }
+
+  /// As `serverConfiguration()`, after asking the cluster that is to be joined, if any.
+  func completeConfiguration() async throws -> StoreServerConfiguration {
+    guard let join else { return try serverConfiguration() }
+    guard peers == nil, cluster == nil, shards == nil else {
+      throw ValidationError("--join learns --peers, --cluster and --shards from the cluster")
+    }
+    guard let peerListen, let id else {
+      throw ValidationError("serve --join needs --id and --peer-listen")
+    }
+    let report: StatusReport
+    do {
+      report = try await StatusReport.fetch(from: try SocketAddress(parsing: join))
+    } catch {
+      throw CommandFailure("--join: \(error)")
+    }
+    var settings = self
+    settings.cluster = report.cluster
+    settings.shards = report.shards.count
+    var peers = report.nodes.filter { $0.id != id && !$0.peerAddress.isEmpty }.map {
+      "\($0.id)=\($0.peerAddress)"
+    }
+    peers.append("\(id)=\(peerListen)")
+    settings.peers = peers.joined(separator: ",")
+    var configuration = try settings.serverConfiguration()
+    configuration.founders = report.founders.map { NodeID(rawValue: $0) }
+    return configuration
   }
 
   func serverConfiguration() throws -> StoreServerConfiguration {

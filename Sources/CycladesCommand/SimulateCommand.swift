@@ -1,6 +1,7 @@
 import ArgumentParser
 import CycladesSimulator
 import Dispatch
+import Foundation
 import Synchronization
 
 /// `cyclades simulate`: runs whole groups under virtual time and faults, seed by seed.
@@ -26,6 +27,13 @@ struct SimulateCommand: ParsableCommand {
     transform: parseScenario)
   var scenario = Scenario.swarm
 
+  @Option(help: "Run the schedule of this file, as --shrink writes it, and print its trace.")
+  var replay: String?
+
+  @Option(
+    help: "With --seed: leave out all faults that the failure does not need; write the rest here.")
+  var shrink: String?
+
   @Flag(help: "Plant one bug after the other, and print how many seeds it takes to find each.")
   var bugs = false
 
@@ -38,6 +46,14 @@ struct SimulateCommand: ParsableCommand {
     var options = SimulationOptions(scenario: scenario)
     if bugs {
       try findBugs(options)
+      return
+    }
+    if let replay {
+      try replaySchedule(replay)
+      return
+    }
+    if let seed, let shrink {
+      try shrinkRun(Simulation(seed: seed, options: options), into: shrink)
       return
     }
     if let seed {
@@ -88,6 +104,29 @@ struct SimulateCommand: ParsableCommand {
     }
   }
 
+  private func replaySchedule(_ path: String) throws {
+    guard let schedule = Schedule(try String(contentsOfFile: path, encoding: .utf8)) else {
+      throw ValidationError("\(path) holds no schedule")
+    }
+    var options = SimulationOptions()
+    options.isTracing = true
+    let report = schedule.simulation(options).run()
+    if report.failure == nil { print(report.trace.joined(separator: "\n")) }
+    print(report)
+    if report.failure != nil { throw ExitCode.failure }
+  }
+
+  private func shrinkRun(_ simulation: Simulation, into path: String) throws {
+    guard let (schedule, report) = simulation.shrink() else {
+      print("seed \(simulation.seed) does not fail")
+      return
+    }
+    try schedule.description.write(toFile: path, atomically: true, encoding: .utf8)
+    print(report)
+    print("\(report.statistics.faults - schedule.skipped.count) faults are left, see \(path)")
+    throw ExitCode.failure
+  }
+
   private func findBugs(_ options: SimulationOptions) throws {
     let next = Atomic(0)
     let found = Mutex<[SimulationReport?]>(Array(repeating: nil, count: PlantedBug.all.count))
@@ -97,6 +136,7 @@ struct SimulateCommand: ParsableCommand {
         guard index < PlantedBug.all.count else { return }
         var options = options
         options.bug = PlantedBug.all[index]
+        options.scenario = PlantedBug.all[index].scenario
         let report = (first..<first + seeds).lazy
           .map { Simulation(seed: $0, options: options).run() }
           .first { $0.failure != nil }
@@ -104,11 +144,15 @@ struct SimulateCommand: ParsableCommand {
       }
     }
     let reports = found.withLock { $0 }
-    print("seeds  found as            planted bug")
+    print("seeds  scenario    found as            planted bug")
     for (bug, report) in zip(PlantedBug.all, reports) {
       let count = report.map { String($0.seed - first + 1) } ?? "-"
       let kind = report?.failure?.kind.rawValue ?? "not found"
-      print(column(count, 5), kind + spaces(18 - kind.count), bug, separator: "  ")
+      let scenario = bug.scenario.rawValue
+      print(
+        column(count, 5), scenario + spaces(10 - scenario.count), kind + spaces(18 - kind.count),
+        bug,
+        separator: "  ")
     }
     let missed = reports.count { $0 == nil }
     print("\(reports.count) planted, \(missed) not found within \(seeds) seeds each")

@@ -5,7 +5,7 @@ public struct MapReduceError: Error, CustomStringConvertible {
   /// The kind of failure, for code; `message` is for people.
   public struct Code: Hashable, Sendable {
     private enum Kind: Int {
-      case usage, input, output, memory, job, worker, protocolViolation, cancelled, spill
+      case usage, input, output, memory, job, worker, protocolViolation, cancelled, spill, ledger
     }
     private let kind: Kind
 
@@ -35,6 +35,9 @@ public struct MapReduceError: Error, CustomStringConvertible {
     public static let protocolViolation = Code(kind: .protocolViolation)
     /// What does not fit into memory cannot be written to disk, or read back.
     public static let spill = Code(kind: .spill)
+    /// The job's ledger does not answer, or another coordinator goes on with the job. The output
+    /// folder is left as it is, for whoever does.
+    public static let ledger = Code(kind: .ledger)
     /// The job was cancelled.
     public static let cancelled = Code(kind: .cancelled)
   }

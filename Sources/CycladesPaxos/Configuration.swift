@@ -16,6 +16,8 @@ public struct Configuration: Sendable {
   public var window: Int
   /// How many bytes may be proposed and undecided before proposals are refused.
   public var windowBytes: Int
+  /// Lets a leader answer reads by its clock; nil, the default, for never.
+  public var lease: Lease?
   /// How many reads may wait for confirmation before further ones are refused.
   public var maximumReads: Int
 
@@ -25,18 +27,20 @@ public struct Configuration: Sendable {
   /// Makes a configuration with defaults for a local network, of voters whose disks are not known yet.
   public init(
     node: NodeID, incarnation: UInt64 = 0, members: [NodeID], timing: Timing = Timing(),
-    window: Int = 64, windowBytes: Int = 64 << 20, maximumReads: Int = 65_536
+    window: Int = 64, windowBytes: Int = 64 << 20, maximumReads: Int = 65_536,
+    lease: Lease? = nil
   ) {
     self.init(
       node: node, incarnation: incarnation,
       membership: Membership(number: 0, members: members.map { Member(id: $0) }), timing: timing,
-      window: window, windowBytes: windowBytes, maximumReads: maximumReads)
+      window: window, windowBytes: windowBytes, maximumReads: maximumReads, lease: lease)
   }
 
   /// Makes a configuration with defaults for a local network.
   public init(
     node: NodeID, incarnation: UInt64 = 0, membership: Membership, timing: Timing = Timing(),
-    window: Int = 64, windowBytes: Int = 64 << 20, maximumReads: Int = 65_536
+    window: Int = 64, windowBytes: Int = 64 << 20, maximumReads: Int = 65_536,
+    lease: Lease? = nil
   ) {
     self.node = node
     self.incarnation = incarnation
@@ -45,6 +49,7 @@ public struct Configuration: Sendable {
     self.window = window
     self.windowBytes = windowBytes
     self.maximumReads = maximumReads
+    self.lease = lease
   }
 
   /// Checks what can be checked without the peers.
@@ -55,6 +60,15 @@ public struct Configuration: Sendable {
     if let flaw = membership.flaw { throw PaxosError(.invalidConfiguration, flaw) }
     guard (1...4096).contains(window), windowBytes > 0, maximumReads > 0 else {
       throw PaxosError(.invalidConfiguration, "window, windowBytes or maximumReads out of range")
+    }
+    if let lease {
+      guard lease.duration > timing.heartbeat, lease.duration <= Timing.limit,
+        lease.maximumDrift < 500
+      else {
+        throw PaxosError(
+          .invalidConfiguration,
+          "a lease lasts longer than a heartbeat, and clocks drift by less than a half")
+      }
     }
     guard timing.heartbeat > 0, timing.electionTimeout > timing.heartbeat,
       timing.electionTimeout <= Timing.limit, timing.rankDelay <= Timing.limit,

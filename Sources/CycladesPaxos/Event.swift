@@ -8,8 +8,11 @@ public enum Event {
   case received(Message, from: NodeID, incarnation: UInt64 = 0)
   /// Everything persisted with this token or an earlier one is durable.
   case persisted(token: UInt64)
-  /// A client asks for a linearizable read; the answer is `readReady` or `readRefused` with its id.
-  case read(id: UInt64)
+  /// A client asks the leader for a linearizable read; the answer is `readReady` or `readRefused` with
+  /// its id. A time just read from the clock of `tick` lets a lease answer at once.
+  case read(id: UInt64, now: UInt64? = nil)
+  /// As `read`, but a follower asks the leader how far it must have applied, and answers then.
+  case readHere(id: UInt64)
   /// The way to a peer is open again: what was sent before may be lost.
   case connected(NodeID, incarnation: UInt64 = 0)
   /// The log has no entries up to this slot any more: they are decided, durable and in a snapshot.

@@ -10,7 +10,9 @@ public enum Message {
   /// The answer to a canvass, with what the voter has promised and decided.
   case canvassReply(granted: Bool, promised: Ballot, commit: Slot, token: UInt64)
   /// Phase 1a: "promise to accept nothing below `ballot`, and tell me what you accepted from `from`".
-  case prepare(Ballot, from: Slot)
+  ///
+  /// The leader of the ballot `after`, if any, has asked the candidate to take over.
+  case prepare(Ballot, from: Slot, after: Ballot? = nil)
   /// Phase 1b: promised; `entries` are all that the sender accepted from `from`, in slot order.
   ///
   /// Of the `unknown` slots some are damaged on its disk: there it may have accepted something else.
@@ -34,6 +36,10 @@ public enum Message {
   case heartbeat(Ballot, commit: Slot, last: Slot, round: UInt64)
   /// Echoes the round, which confirms the ballot; `through` is as in `accepted`.
   case heartbeatReply(Ballot, through: Slot, round: UInt64)
+  /// "Up to which slot must I have applied to answer a read that came just now?"
+  case readIndex(token: UInt64)
+  /// The answer, after a quorum has confirmed the leader.
+  case readIndexReply(token: UInt64, slot: Slot)
   /// "Send me what was decided, from this slot on."
   case fetch(from: Slot)
   /// Decided entries in slot order, out of the sender's log.

@@ -79,8 +79,12 @@ extension Paxos {
     send(.accepted(promised, through: acknowledged), to: leader, after: promiseToken)
   }
 
-  mutating func receivePrepare(_ ballot: Ballot, from: Slot, sender: NodeID) {
+  mutating func receivePrepare(
+    _ ballot: Ballot, from: Slot, after handover: Ballot?, sender: NodeID
+  ) {
     guard ballot.node == sender else { return }
+    // Whoever is bound stays silent; the candidate asks again.
+    guard ballot <= promised || mayPromise(after: handover) else { return }
     // A candidate that has decided less than this replica would have to be told decided entries
     // without bound, so it must fetch them first.
     guard ballot >= promised, from > commit else {

@@ -20,6 +20,8 @@ struct Election {
   var canvassCount: UInt64 = 0
   /// The highest round that a voter itself has promised, as far as it told.
   var highestRound: UInt64 = 0
+  /// The ballot whose leader asked this node to stand.
+  var handover: Ballot?
   /// What the promises told, from the first slot on that `prepare` asks about.
   var gathered = Gathered(from: 1)
 }
@@ -42,6 +44,7 @@ extension Paxos {
   /// Leaves whatever role this is. The ballot stays promised.
   mutating func becomeFollower() {
     if role == .leader { refuseReads() }
+    refuseQuestions()
     role = .follower
     leader = nil
     leaderHeardAt = nil
@@ -77,7 +80,7 @@ extension Paxos {
   mutating func receiveCanvass(commit: Slot, token: UInt64, from sender: NodeID) {
     // A node whose disk is stalled could not make good on its word.
     let granted =
-      role != .leader && !hearsLeader && commit >= self.commit && !isDiskStalled
+      role != .leader && !hearsLeader && commit >= self.commit && !isDiskStalled && !isBound
     send(
       .canvassReply(
         granted: granted, promised: promised, commit: self.commit, token: token), to: sender)
@@ -98,15 +101,16 @@ extension Paxos {
   }
 
   private mutating func standIfWanted() {
-    if isElectable, isQuorum(\.hasVoted) { stand() }
+    if isElectable, !isBound, isQuorum(\.hasVoted) { stand(after: nil) }
   }
 
   /// Raises a ballot. `prepare` leaves when the own promise is durable, so that a candidate that
   /// crashes never uses the same ballot again.
-  mutating func stand() {
+  mutating func stand(after handover: Ballot?) {
     let round = max(promised.round, election.highestRound) + 1
     promise(Ballot(round: round, node: configuration.node))
     role = .candidate
+    election.handover = handover
     election.gathered = Gathered(from: commit + 1)
     election.retryAt = now + configuration.timing.electionTimeout / 2
     awaitLeader(patience: configuration.timing.electionTimeout)
@@ -119,8 +123,8 @@ extension Paxos {
 
   mutating func sendPrepare(to index: Int) {
     send(
-      .prepare(promised, from: election.gathered.from), to: peers[index].member.id,
-      after: promiseToken)
+      .prepare(promised, from: election.gathered.from, after: election.handover),
+      to: peers[index].member.id, after: promiseToken)
   }
 
   mutating func tickCandidate() {

@@ -80,10 +80,9 @@ extension Paxos {
   }
 
   private func other(than source: NodeID, turn: Int) -> NodeID {
-    let others = peers.indices.filter { peers[$0].member.id != configuration.node }
-    guard !others.isEmpty else { return source }
-    let place = others.firstIndex { peers[$0].member.id == source } ?? 0
-    return peers[others[(place + turn) % others.count]].member.id
+    // The source is tried again, too: who leads need not be a member as far as this replica knows.
+    let others = peers.map(\.member.id).filter { $0 != configuration.node && $0 != source }
+    return turn % (others.count + 1) == 0 ? source : others[turn % (others.count + 1) - 1]
   }
 
   mutating func ask(_ source: NodeID, from: Slot) {
@@ -121,6 +120,7 @@ extension Paxos {
     guard ballot.node == sender, follow(ballot, commit: commit) else { return }
     // Connections keep the order, so what was proposed before and is not here was dropped.
     if last > through { fetch(from: through + 1, through: last, of: sender) }
+    grantLease()
     send(
       .heartbeatReply(ballot, through: acceptedThrough, round: round), to: sender,
       after: promiseToken)

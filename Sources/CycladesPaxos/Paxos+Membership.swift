@@ -135,15 +135,12 @@ extension Paxos {
     }
     let membership = Membership(number: schedule.current.number + 1, members: members)
     if let flaw = membership.flaw { throw PaxosError(.invalidMembership, flaw) }
-    let living = members.count { member in
-      member.kind.votes
-        && peers.indices.contains {
-          matches(member, $0) && ($0 == own || peers[$0].keepsUpSince != nil)
-        }
-    }
-    guard living >= membership.quorum else {
+    let living = members.filter { $0.kind.votes && keepsUp($0) }
+    guard living.count >= membership.quorum, living.contains(where: { $0.kind == .voter }) else {
       throw PaxosError(
-        .noLiveQuorum, "of the new members \(living) vote and keep up, \(membership.quorum) must")
+        .noLiveQuorum,
+        "of the new members \(living.count) vote and keep up, \(membership.quorum) must, "
+          + "and one of them must be able to lead")
     }
     guard canPropose else { throw PaxosError(.busy, "the window is full, or the ballot not open") }
     swap(&outbox, &effects)
@@ -153,9 +150,14 @@ extension Paxos {
     return through
   }
 
-  private func matches(_ member: Member, _ index: Int) -> Bool {
-    let peer = peers[index].member
-    return peer.id == member.id && (peer.incarnation == 0 || peer.incarnation == member.incarnation)
+  /// Whether a member to be is one already, by the same disk, and has what this leader has.
+  private func keepsUp(_ member: Member) -> Bool {
+    peers.indices.contains { index in
+      let peer = peers[index]
+      return peer.member.id == member.id
+        && (peer.member.incarnation == 0 || peer.member.incarnation == member.incarnation)
+        && (index == own || peer.keepsUpSince != nil)
+    }
   }
 
   private mutating func propose(_ membership: Membership) {
@@ -178,7 +180,10 @@ extension Paxos {
     case .candidate:
       becomeFollower()
       awaitLeader(patience: configuration.timing.electionTimeout)
-    case .leader: if !mutation.contains(.skipPreparation) { prepareNext(from: from) }
+    case .leader:
+      // The new members have granted nothing yet.
+      reads.endLease()
+      if !mutation.contains(.skipPreparation) { prepareNext(from: from) }
     }
   }
 

@@ -14,6 +14,8 @@ struct Proposer {
   /// The slot of the last change of the membership that it proposed.
   var change: Slot = 0
   var transfer: Transfer?
+  /// Set once somebody was told to stand in place of this leader: then leases are over for good.
+  var handover: Ballot?
   /// The bytes that are proposed and undecided.
   var bytes = 0
   var heartbeatAt: UInt64 = 0
@@ -34,7 +36,7 @@ extension Paxos {
       return false
     }
     let isLeaving = proposer.transfer != nil && !mutation.contains(.proposeInTransfer)
-    return proposer.bytes < configuration.windowBytes && !isLeaving && isElectable
+    return proposer.bytes < configuration.windowBytes && !isLeaving
   }
 
   /// Whether all is decided that tells who governs the slot, and these have promised the ballot.
@@ -126,7 +128,7 @@ extension Paxos {
   /// Starts a round of heartbeats; each round confirms the reads that came before it.
   mutating func sendHeartbeats() {
     proposer.heartbeatAt = now + configuration.timing.heartbeat
-    reads.sentRound += 1
+    reads.beginRound(at: now)
     for index in peers.indices where index != own { sendHeartbeat(to: index) }
     confirmReads()
   }

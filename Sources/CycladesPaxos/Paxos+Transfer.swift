@@ -49,6 +49,7 @@ extension Paxos {
       peers[index].through == through, commit == through
     else { return }
     proposer.transfer!.isTold = true
+    proposer.handover = promised
     sendHeartbeat(to: index)
     send(.stand(promised), to: transfer.target)
   }
@@ -57,7 +58,7 @@ extension Paxos {
     guard role == .follower, ballot == promised, leader == sender, ballot.node == sender,
       isElectable, !isDiskStalled
     else { return }
-    stand()
+    stand(after: ballot)
   }
 
   mutating func tickTransfer() {

@@ -77,6 +77,8 @@ public struct Paxos {
   /// Where this node stands among the peers; nil when it is no member, by its disk or at all.
   var own: Int?
   var reads = Reads()
+  var followerReads: FollowerReads
+  var grant = LeaseGrant()
   /// What the last `roleChanged` said.
   private var reported: (Role, NodeID?, Ballot)
 
@@ -105,6 +107,7 @@ public struct Paxos {
     self.makeNoop = makeNoop
     self.makeMembership = makeMembership
     random = SplitMix(seed: seed)
+    followerReads = FollowerReads(token: random.next())
     promised = recovered.entries.reduce(recovered.promised) { max($0, $1.ballot) }
     let decided = recovered.decided
     commit = recovered.applied
@@ -146,6 +149,9 @@ public struct Paxos {
     recovered = []
     // A replica that took part before must suppose that the leader of then still lives.
     if promised != .zero { leaderHeardAt = now }
+    // And that it counts on what this replica echoed.
+    grant.ballot = promised
+    grant.until = now + (configuration.lease?.duration ?? 0)
     awaitLeader(patience: promised == .zero ? 0 : configuration.timing.electionTimeout)
     checkInvariants()
   }
@@ -163,11 +169,15 @@ public struct Paxos {
     case .received(let message, let sender, let incarnation):
       receive(message, from: sender, incarnation)
     case .persisted(let token): persisted(token)
-    case .read(let id): read(id)
+    case .read(let id, let time):
+      now = max(now, time ?? now)
+      read(id, at: time)
+    case .readHere(let id): readHere(id)
     case .connected(let peer, let incarnation): connected(peer, incarnation)
     case .compacted(let slot): compacted(through: slot)
     case .installed(let slot, let schedule): installed(through: slot, schedule)
     }
+    answerFollowerReads()
     reportRole()
     checkInvariants()
   }
@@ -199,6 +209,8 @@ public struct Paxos {
   private mutating func tick(_ time: UInt64) {
     now = max(now, time)
     if durableToken == token { diskProgressAt = now }
+    tickLease()
+    tickFollowerReads()
     switch role {
     case .follower: tickFollower()
     case .candidate: tickCandidate()
@@ -218,8 +230,8 @@ public struct Paxos {
     case .canvassReply(let granted, let promised, let commit, let token):
       receiveCanvassReply(
         granted: granted, promised: promised, commit: commit, token: token, from: sender, index)
-    case .prepare(let ballot, let from):
-      receivePrepare(ballot, from: from, sender: sender)
+    case .prepare(let ballot, let from, let handover):
+      receivePrepare(ballot, from: from, after: handover, sender: sender)
     case .promise(let ballot, let from, let commit, let entries, let unknown):
       guard let index else { return }
       receivePromise(
@@ -238,6 +250,10 @@ public struct Paxos {
     case .heartbeatReply(let ballot, let through, let round):
       guard let index else { return }
       receiveHeartbeatReply(ballot, through: through, round: round, from: index)
+    case .readIndex(let token):
+      receiveReadIndex(token: token, from: sender)
+    case .readIndexReply(let token, let slot):
+      receiveReadIndexReply(token: token, slot: slot)
     case .fetch(let from):
       receiveFetch(from: from, sender: sender, index)
     case .learn(let entries):
@@ -298,7 +314,10 @@ extension Message {
     switch self {
     case .canvass(let commit, _): return isSane(commit)
     case .canvassReply(_, let promised, let commit, _): return isSane(promised) && isSane(commit)
-    case .prepare(let ballot, let from): return isSane(ballot) && isSane(from) && from > 0
+    case .prepare(let ballot, let from, let handover):
+      return isSane(ballot) && isSane(from) && from > 0 && isSane(handover ?? .zero)
+    case .readIndex: return true
+    case .readIndexReply(_, let slot): return isSane(slot)
     case .promise(let ballot, let from, let commit, let entries, let unknown):
       return isSane(ballot) && isSane(from) && isSane(commit) && entries.allSatisfy(isSane)
         && isSane(unknown?.upperBound ?? 0)
@@ -352,4 +371,14 @@ package struct Mutation: OptionSet, Hashable, Sendable {
   package static let damageIsNothing = Mutation(rawValue: 1 << 14)
   /// Goes on proposing after the leadership was handed over.
   package static let proposeInTransfer = Mutation(rawValue: 1 << 15)
+  /// Promises other ballots though an echo binds it.
+  package static let ignoreLease = Mutation(rawValue: 1 << 16)
+  /// Counts on a lease for longer than clocks that drift allow.
+  package static let ignoreDrift = Mutation(rawValue: 1 << 17)
+  /// Answers by a lease after the leadership was handed over.
+  package static let keepLeaseInTransfer = Mutation(rawValue: 1 << 18)
+  /// Gives all questions of a follower the same number.
+  package static let reuseReadToken = Mutation(rawValue: 1 << 19)
+  /// Tells a follower what it has decided without asking a quorum.
+  package static let indexUnconfirmed = Mutation(rawValue: 1 << 20)
 }

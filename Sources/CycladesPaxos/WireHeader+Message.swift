@@ -22,10 +22,12 @@ extension WireHeader {
       ballot = promised
       self.commit = commit
       self.token = token
-    case .prepare(let ballot, let from):
+    case .prepare(let ballot, let from, let handover):
       self = header(.prepare)
       self.ballot = ballot
       slot = from
+      extra = handover?.round ?? 0
+      count = handover?.node.rawValue ?? 0
     case .promise(let ballot, let from, let commit, let entries, let unknown):
       self = header(.promise, bodyByteCount: bodyByteCount)
       self.ballot = ballot
@@ -60,6 +62,13 @@ extension WireHeader {
       self.ballot = ballot
       slot = through
       token = round
+    case .readIndex(let token):
+      self = header(.readIndex)
+      self.token = token
+    case .readIndexReply(let token, let slot):
+      self = header(.readIndexReply)
+      self.token = token
+      self.slot = slot
     case .fetch(let from):
       self = header(.fetch)
       slot = from
@@ -80,7 +89,11 @@ extension WireHeader {
     case .canvassReply:
       return .canvassReply(
         granted: flags & WireHeader.granted != 0, promised: ballot, commit: commit, token: token)
-    case .prepare: return .prepare(ballot, from: slot)
+    case .prepare:
+      let handover = Ballot(round: extra, node: NodeID(count))
+      return .prepare(ballot, from: slot, after: handover == .zero ? nil : handover)
+    case .readIndex: return .readIndex(token: token)
+    case .readIndexReply: return .readIndexReply(token: token, slot: slot)
     case .promise:
       guard extra >= token else { return nil }
       return .promise(

@@ -43,6 +43,10 @@ public struct WireHeader: Sendable {
     public static let learn = Kind(CYC_WIRE_LEARN)
     /// `Message.stand`.
     public static let stand = Kind(CYC_WIRE_STAND)
+    /// `Message.readIndex`.
+    public static let readIndex = Kind(CYC_WIRE_READ_INDEX)
+    /// `Message.readIndexReply`.
+    public static let readIndexReply = Kind(CYC_WIRE_READ_INDEX_REPLY)
     /// A request that one host forwards to another.
     public static let request = Kind(CYC_WIRE_REQUEST)
     /// The answer to a request or query.

@@ -2,13 +2,15 @@
 public struct ServerError: Error, CustomStringConvertible {
   /// What kind of failure it is.
   public struct Code: Hashable, Sendable {
-    private enum Value { case badConfiguration, badStatus, startFailed, serving, unreachable }
+    private enum Value { case badConfiguration, badStatus, refused, startFailed, serving, unreachable }
     private var value: Value
 
     /// A setting is missing, out of range, or contradicts another one.
     public static let badConfiguration = Code(value: .badConfiguration)
     /// An answer to `CYCLADES STATUS` could not be read.
     public static let badStatus = Code(value: .badStatus)
+    /// A node answered with an error.
+    public static let refused = Code(value: .refused)
     /// The listeners, the data folder or the reactor could not be opened.
     public static let startFailed = Code(value: .startFailed)
     /// A node did not answer.

@@ -14,6 +14,8 @@ final class StoreNode {
   let shards: ShardMap
   let host: any ShardHost
   let directory: NodeDirectory
+  /// `nil` where a test put another host in place.
+  let rebalancer: Rebalancer?
   let commands = ServerCommands()
   let parser: RequestParser
   /// For requests that were queued by MULTI, which are parsed again while others are being handled.
@@ -66,6 +68,9 @@ final class StoreNode {
       plainPort: listeners[1].address.port)
     host = try makeHost(announcement, shards)
     directory = NodeDirectory(own: configuration.node, announcement, host)
+    rebalancer = (host as? any RebalancerHost).map {
+      Rebalancer(configuration, $0, reactor: reactor, logger: logger)
+    }
     for endpoint in endpoints { endpoint.node = self }
     outcomes.node = self
     host.delegate = outcomes
@@ -99,6 +104,7 @@ final class StoreNode {
     // Before the host's: what is submitted when a pop is tried again then leaves in the same turn.
     reactor.addTurnObserver(outcomes)
     try host.start()
+    rebalancer?.start()
     logger.info(
       "serving",
       metadata: [
@@ -165,6 +171,7 @@ final class StoreNode {
   private func finishDrainIfPossible() {
     guard let done = whenDrained, clients.count == 0 else { return }
     whenDrained = {}
+    rebalancer?.stop()
     host.stop()
     release()
     done()

@@ -3,15 +3,18 @@ public import CycladesTransport
 
 /// How one node of a store serves.
 ///
-/// All nodes of a cluster must agree on `cluster`, the numbers and addresses in `peers`, and `shards`:
-/// together they say which node holds which keys. What disagrees is refused when nodes connect.
+/// All nodes of a cluster must agree on `cluster`, `founders` and `shards`: together they say where
+/// the keys were when the cluster was made. What disagrees is refused when nodes connect.
 public struct StoreServerConfiguration: Sendable {
   /// This node's number, one of those in `peers`.
   public var node: NodeID
   /// The cluster's name; a data folder belongs to one cluster for good.
   public var cluster = "cyclades"
-  /// Every node's address for other nodes, this one's included.
+  /// Where nodes reach each other: this one, and enough others to find the rest.
   public var peers: [NodeID: SocketAddress]
+  /// The nodes that the cluster began with; by default all of `peers`. A node that joins later is
+  /// not among them, and learns of them from one that is there.
+  public var founders: [NodeID]
   /// Where to listen for cluster clients, which follow MOVED. Port 0 takes a free one.
   public var clusterListen: SocketAddress
   /// Where to listen for any client; commands are forwarded to where they belong.
@@ -45,6 +48,7 @@ public struct StoreServerConfiguration: Sendable {
     self.node = node
     self.peers = peers
     self.directory = directory
+    founders = peers.keys.sorted()
     clusterListen = .loopback()
     plainListen = .loopback()
   }
@@ -62,6 +66,7 @@ public struct StoreServerConfiguration: Sendable {
       peers.keys.allSatisfy { $0.rawValue > 0 }, "node numbers begin with 1; a peer has number 0")
     try require(
       Set(peers.values).count == peers.count, "two peers have the same address; each needs its own")
+    try require(!founders.isEmpty, "a cluster needs founders")
     try require(!cluster.isEmpty, "the cluster needs a name")
     try require(!directory.isEmpty, "the data folder needs a path")
     try require(

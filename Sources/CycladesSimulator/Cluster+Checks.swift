@@ -71,7 +71,7 @@ extension Cluster {
   /// leave later.
   func checkPromise(of message: Message, from index: Int) {
     switch message {
-    case .prepare(let ballot, _), .promise(let ballot, _, _, _, _), .accepted(let ballot, _),
+    case .prepare(let ballot, _, _), .promise(let ballot, _, _, _, _), .accepted(let ballot, _),
       .heartbeat(let ballot, _, _, _), .heartbeatReply(let ballot, _, _):
       let vow = nodes[index].disk.vow
       guard ballot < vow else { return }
@@ -97,7 +97,7 @@ extension Cluster {
       )
     }
     switch message {
-    case .prepare(let ballot, _): require(ballot)
+    case .prepare(let ballot, _, _): require(ballot)
     case .promise(let ballot, _, _, let entries, _):
       require(ballot)
       if let last = entries.last { require(last.slot) }
@@ -110,7 +110,7 @@ extension Cluster {
       for entry in entries where decided[Int(entry.slot) - 1] !== entry.payload {
         fail(.agreement, "node \(nodes[index].id) teaches another value for slot \(entry.slot)")
       }
-    case .canvass, .canvassReply, .reject, .fetch, .stand: break
+    case .canvass, .canvassReply, .reject, .fetch, .stand, .readIndex, .readIndexReply: break
     }
   }
 

@@ -55,7 +55,12 @@ extension Cluster {
     let operation = history.operations[attempt.operation]
     if case .read = operation.action {
       node.readers.append(attempt)
-      step(index, .read(id: attempt.number))
+      if random.chance(swarm.readsHere) {
+        step(index, .readHere(id: attempt.number))
+      } else {
+        let time = swarm.lease == nil ? nil : node.clock(now)
+        step(index, .read(id: attempt.number, now: time))
+      }
       return
     }
     let command = Command(attempt, key: operation.key, action: operation.action)

@@ -3,10 +3,22 @@ import CycladesPaxos
 extension Cluster {
   private var averageOutage: UInt64 { random.uniform(swarm.outage / 4...2 * swarm.outage) }
 
+  /// Runs a fault, unless it is one that is left out.
+  ///
+  /// What comes with a fault depends on its number alone, and when the next one comes as well, so that
+  /// leaving one out changes none of the others.
+  func draw(_ fault: () -> Void, again occurrence: Occurrence, interval: UInt64) {
+    guard !isHealed else { return }
+    statistics.faults += 1
+    var own = SplitMix(seed: seed ^ UInt64(statistics.faults) &* 0x9E37_79B9_7F4A_7C15)
+    swap(&own, &random)
+    defer { swap(&own, &random) }
+    schedule(occurrence, after: random.uniform(1_000_000...2 * interval))
+    if !options.skippedFaults.contains(statistics.faults) { fault() }
+  }
+
   /// Something goes wrong, or something that went wrong is repaired.
   func causeFault() {
-    guard !isHealed else { return }
-    schedule(.nemesis, after: random.uniform(1_000_000...2 * swarm.faultInterval))
     let total =
       swarm.crashWeight + swarm.pauseWeight + swarm.partitionWeight + swarm.stallWeight
       + swarm.clogWeight + swarm.wipeWeight
@@ -59,7 +71,7 @@ extension Cluster {
     }
   }
 
-  private func cutLinks(around center: Int) {
+  func cutLinks(around center: Int) {
     network.partition(around: center, random: &random)
     guard trace.isRecording else { return }
     var open = ""

@@ -28,8 +28,11 @@ extension Cluster {
   func initialMembership() -> Membership {
     Membership(
       number: 0,
-      members: nodes.prefix(swarm.nodes).map {
-        Member(id: $0.id, incarnation: swarm.isPinned ? $0.incarnation : 0)
+      members: nodes.prefix(swarm.nodes + swarm.observers).map {
+        let isVoter = $0.id.rawValue <= swarm.nodes
+        return Member(
+          id: $0.id, incarnation: swarm.isPinned ? $0.incarnation : 0,
+          kind: isVoter ? .voter : .observer)
       })
   }
 
@@ -106,15 +109,21 @@ extension Cluster {
 
   private func change(_ members: inout [Member]) {
     let strangers = nodes.filter { node in !members.contains { $0.id == node.id } }
-    switch random.next() % 6 {
-    case 0, 1:
+    if random.chance(swarm.turnover) {
+      for index in members.indices {
+        members[index].kind = members[index].kind == .voter ? .observer : .voter
+      }
+      return
+    }
+    switch random.next() % 7 {
+    case 0, 1, 2:
       guard let stranger = strangers.randomElement(using: &random) else { return }
       let kind: Member.Kind =
         random.chance(700) ? .learner : random.chance(500) ? .observer : .witness
       members.append(Member(id: stranger.id, incarnation: stranger.incarnation, kind: kind))
-    case 2: if members.count > 1 { members.remove(at: random.index(below: members.count)) }
-    case 3: members.shuffle(using: &random)
-    case 4:
+    case 3: if members.count > 1 { members.remove(at: random.index(below: members.count)) }
+    case 4: members.shuffle(using: &random)
+    case 5:
       // Whatever the operator likes, as long as someone can lead.
       members = nodes.filter { _ in random.chance(600) }.map {
         Member(id: $0.id, incarnation: $0.incarnation, kind: random.chance(800) ? .voter : .learner)
@@ -163,6 +172,12 @@ extension Cluster {
     statistics.wipes += 1
     trace.note(at: now, "\(nodes[index].id) lost its disk")
     schedule(.restart(node: index), after: random.uniform(0...1_000_000_000))
+  }
+
+  /// Damages records of a stopped node, as a test does.
+  package func damage(_ index: Int, slots: Set<Slot>) {
+    precondition(!nodes[index].isUp)
+    nodes[index].disk.damage = slots
   }
 
   private func isNewest(_ from: Slot) -> Bool { eras.last!.from == from }

@@ -5,6 +5,7 @@ import CycladesPaxos
 /// Everything that happens is an occurrence in one queue, and all chance comes from one generator,
 /// so the seed decides the run.
 package final class Cluster {
+  let seed: UInt64
   var random: SplitMix
   let swarm: Swarm
   let options: SimulationOptions
@@ -42,9 +43,11 @@ package final class Cluster {
   static let tick: UInt64 = 20_000_000
 
   package init(seed: UInt64, options: SimulationOptions) {
+    self.seed = seed
     var random = SplitMix(seed: seed)
     var swarm = Swarm(options.scenario, nodes: options.nodes, random: &random)
     if options.spares > 0 { swarm.spares = options.spares }
+    if let window = options.window { swarm.window = window }
     self.swarm = swarm
     self.options = options
     nodes = (0..<swarm.nodes + swarm.spares).map { index in
@@ -126,11 +129,8 @@ package final class Cluster {
     case .timeout(let attempt): timeout(attempt)
     case .restart(let node): if !nodes[node].isUp { start(node) }
     case .resume(let node): resume(node)
-    case .nemesis: causeFault()
-    case .operate:
-      guard !isHealed else { return }
-      operate()
-      schedule(.operate, after: random.uniform(1_000_000...2 * swarm.operatorInterval))
+    case .nemesis: draw(causeFault, again: occurrence, interval: swarm.faultInterval)
+    case .operate: draw(operate, again: occurrence, interval: swarm.operatorInterval)
     case .transfer(let transfer, let from, let to):
       guard nodes[to].isUp, network.isOpen(from: from, to: to), !postpone(occurrence, for: to)
       else { return }
@@ -186,7 +186,8 @@ package final class Cluster {
     let node = nodes[index]
     let configuration = Configuration(
       node: node.id, incarnation: node.incarnation, membership: eras[0].membership,
-      timing: Timing(returnPatience: swarm.returnPatience), window: swarm.window)
+      timing: Timing(returnPatience: swarm.returnPatience), window: swarm.window,
+      lease: swarm.lease)
     node.life += 1
     node.machine = Machine(keys: swarm.keys, clients: swarm.clients)
     node.applied = 0
@@ -301,6 +302,9 @@ package final class Cluster {
     case .apply(let entry): apply(entry, on: index)
     case .membershipChanged(let membership, let from):
       trace.note(at: now, "\(node.id) knows members \(membership) from \(from) on")
+      if !isHealed, node.core?.role == .leader, random.chance(swarm.cutsAtChange) {
+        cutLinks(around: index)
+      }
     case .provide(let peer, let from, let through):
       let end = min(through, from + Slot(swarm.learnChunk) - 1)
       let entries = Array(node.disk.entries(from: from, through: end))

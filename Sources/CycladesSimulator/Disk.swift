@@ -115,9 +115,12 @@ struct Disk {
     damage = damage.filter { $0 > slot }
   }
 
-  /// Reads what there is after a start: a log that ends before the snapshot is of no use.
+  /// Reads what there is after a start: of a log that ends, or is damaged, before the snapshot the
+  /// part up to there is of no use.
   mutating func recover() {
-    if let snapshot, last < snapshot.slot { begin(behind: snapshot.slot) }
+    guard let snapshot else { return }
+    if last < snapshot.slot { begin(behind: snapshot.slot) }
+    if let damaged = damage.filter({ $0 <= snapshot.slot }).max() { begin(behind: damaged) }
   }
 
   mutating func crash(random: inout SplitMix) {

@@ -11,14 +11,19 @@ package struct PlantedBug: Hashable, Sendable, CustomStringConvertible {
   /// Mistakes of the simulated shell.
   var shell: ShellMutation = []
 
-  private init(_ description: String, core: Mutation) {
+  /// Where it shows the soonest.
+  package let scenario: Scenario
+
+  private init(_ description: String, core: Mutation, in scenario: Scenario = .swarm) {
     self.description = description
     self.core = core
+    self.scenario = scenario
   }
 
-  private init(_ description: String, shell: ShellMutation) {
+  private init(_ description: String, shell: ShellMutation, in scenario: Scenario = .swarm) {
     self.description = description
     self.shell = shell
+    self.scenario = scenario
   }
 
   /// All of them.
@@ -27,17 +32,22 @@ package struct PlantedBug: Hashable, Sendable, CustomStringConvertible {
     PlantedBug("promise not written", core: .forgetPromise),
     PlantedBug("promise ignored on accept", core: .ignorePromise),
     PlantedBug("decided by a minority", core: .decideByMinority),
-    PlantedBug("reads without confirmation", core: .readUnconfirmed),
+    PlantedBug("reads without confirmation", core: .readUnconfirmed, in: .reads),
     PlantedBug("decided in any ballot", core: .decideAnyBallot),
     PlantedBug("accepted values dropped", core: .dropAccepted),
-    PlantedBug("reads before the own no-op", core: .readEarly),
+    PlantedBug("reads before the own no-op", core: .readEarly, in: .reads),
     PlantedBug("accepted slots forgotten behind a snapshot", core: .installForgetsAccepted),
-    PlantedBug("acceptances of learners counted", core: .countLearners),
-    PlantedBug("new members govern at once", core: .ignoreAlpha),
-    PlantedBug("ballot without the next members", core: .ignoreNextQuorum),
-    PlantedBug("new members not asked for promises", core: .skipPreparation),
-    PlantedBug("votes of a lost disk counted", core: .ignoreIncarnation),
-    PlantedBug("damaged slots taken for empty ones", core: .damageIsNothing),
+    PlantedBug("acceptances of learners counted", core: .countLearners, in: .membership),
+    PlantedBug("new members govern at once", core: .ignoreAlpha, in: .membership),
+    PlantedBug("ballot without the next members", core: .ignoreNextQuorum, in: .turnover),
+    PlantedBug("new members not asked for promises", core: .skipPreparation, in: .turnover),
+    PlantedBug("votes of a lost disk counted", core: .ignoreIncarnation, in: .membership),
+    PlantedBug("damaged slots taken for empty ones", core: .damageIsNothing, in: .damage),
+    PlantedBug("promise despite a lease", core: .ignoreLease, in: .reads),
+    PlantedBug("lease longer than drifting clocks allow", core: .ignoreDrift, in: .reads),
+    PlantedBug("lease kept after handing over", core: .keepLeaseInTransfer, in: .reads),
+    PlantedBug("token of a read index reused", core: .reuseReadToken, in: .reads),
+    PlantedBug("read index without confirmation", core: .indexUnconfirmed, in: .reads),
     PlantedBug("members left out of snapshots", shell: .forgetMembers),
     PlantedBug("sessions left out of snapshots", shell: .dropSessions),
     PlantedBug("log truncated before the snapshot is durable", shell: .truncateEarly),

@@ -12,8 +12,12 @@ public struct SimulationOptions: Sendable {
   public var operations: Int
   /// Whether the report has a trace even if nothing failed.
   public var isTracing = false
+  /// The faults that are left out; see `Schedule`.
+  var skippedFaults: Set<Int> = []
   /// Nodes that are no members at first, where the scenario has none of itself.
   package var spares = 0
+  /// The window of the group, where the scenario is not to choose it.
+  package var window: Int?
   /// The mistake that is made on purpose.
   package var bug: PlantedBug?
 
@@ -113,6 +117,8 @@ public struct SimulationReport: Sendable, CustomStringConvertible {
     public var wipes = 0
     /// Slots of some log that could not be read any more.
     public var damaged = 0
+    /// Faults and doings of the operator that came, or were left out.
+    public var faults = 0
     /// Histories whose check was given up.
     public var undecided = 0
     /// How long a healed quorum took to do ten operations, in nanoseconds of virtual time.

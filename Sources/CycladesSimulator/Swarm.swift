@@ -29,9 +29,17 @@ public struct Scenario: RawRepresentable, Hashable, Sendable, CaseIterable {
   /// The operator adds, removes and replaces members, and moves the leadership.
   public static let membership = Scenario("membership")
 
+  /// Leases on drifting clocks, and reads at all nodes, while leaders come and go.
+  public static let reads = Scenario("reads")
+  /// Records on disks rot.
+  public static let damage = Scenario("damage")
+
+  /// All members are replaced at once, again and again, while links fail.
+  public static let turnover = Scenario("turnover")
+
   /// All scenarios, the default first.
   public static let allCases: [Scenario] = [
-    swarm, calm, lossy, partitions, crashes, disks, membership,
+    swarm, calm, lossy, partitions, crashes, disks, membership, turnover, reads, damage,
   ]
 }
 
@@ -64,8 +72,18 @@ struct Swarm {
   var compaction = 0
   /// How many slots behind a snapshot a log keeps at most.
   var retention = 64
+  var lease: Lease?
+  /// How many reads, in thousandths, any node may answer.
+  var readsHere: UInt64 = 0
   /// Nodes that are no members at first.
   var spares = 0
+  /// How many of them are observers from the beginning.
+  var observers = 0
+  /// How many of the operator's changes, in thousandths, turn voters into observers and these into
+  /// voters.
+  var turnover: UInt64 = 100
+  /// How often, in thousandths, links are cut just when a leader learns of new members.
+  var cutsAtChange: UInt64 = 0
   /// How often the operator does something, on average; zero for never.
   var operatorInterval: UInt64 = 0
   /// Whether the first members are known by their disks from the beginning.
@@ -106,6 +124,31 @@ struct Swarm {
       delaySpread = random.uniform(1...60) * ms
       clogWeight = random.uniform(0...10)
     }
+    if scenario == .reads {
+      isOrdered = chance(500)
+      delaySpread = random.uniform(1...40) * ms
+      partitionWeight = random.uniform(1...10)
+      crashWeight = random.uniform(0...5)
+      pauseWeight = random.uniform(0...10)
+      clogWeight = random.uniform(0...10)
+      operatorInterval = chance(600) ? random.uniform(50...500) * ms : 0
+    }
+    if scenario == .turnover {
+      spares = Int(random.uniform(1...3))
+      observers = spares
+      window = Int(random.uniform(1...3))
+      operatorInterval = random.uniform(20...300) * ms
+      turnover = 800
+      cutsAtChange = 700
+      partitionWeight = 10
+      crashWeight = random.uniform(0...3)
+      learnChunk = max(learnChunk, 8)
+    }
+    if scenario == .damage {
+      partitionWeight = random.uniform(1...10)
+      crashWeight = random.uniform(5...10)
+      rot = random.uniform(300...900)
+    }
     if scenario == .partitions || everything && chance(600) {
       partitionWeight = random.uniform(1...10)
     }
@@ -119,12 +162,21 @@ struct Swarm {
       diskSpread = random.uniform(1...100) * ms
       rot = random.uniform(0...400)
     }
+    if scenario == .reads || chance(400) {
+      lease = Lease(duration: random.uniform(100...1_500) * ms, maximumDrift: drift)
+    }
+    if scenario == .reads || chance(500) { readsHere = random.uniform(0...1_000) }
     returnPatience = random.uniform(0...3) * 500 * ms
     if scenario == .membership || everything && chance(300) {
-      spares = Int(random.uniform(0...2))
-      operatorInterval = random.uniform(20...1_000) * ms
+      spares = Int(random.uniform(0...3))
+      operatorInterval = random.uniform(20...(chance(500) ? 200 : 1_000)) * ms
+      if chance(600) { window = Int(random.uniform(1...4)) }
+      // Every change costs a window of no-ops, which nobody can fetch one by one in time.
+      learnChunk = max(learnChunk, 8)
       isPinned = chance(500)
       wipeWeight = random.uniform(0...5)
+      cutsAtChange = chance(400) ? 500 : 0
+      if chance(400) { observers = spares }
       if scenario == .membership {
         partitionWeight = random.uniform(0...10)
         crashWeight = random.uniform(0...10)

@@ -39,7 +39,9 @@ struct Trace {
     case .canvass(let commit, let token): mix(1, .zero, commit, token)
     case .canvassReply(let granted, let promised, let commit, let token):
       mix(granted ? 2 : 3, promised, commit, token)
-    case .prepare(let ballot, let from): mix(4, ballot, from)
+    case .prepare(let ballot, let from, let handover): mix(4, ballot, from, handover?.round ?? 0)
+    case .readIndex(let token): mix(16, .zero, token)
+    case .readIndexReply(let token, let slot): mix(17, .zero, token, slot)
     case .promise(let ballot, let from, let commit, let entries, let unknown):
       mix(5, ballot, from, commit)
       self.mix(unknown?.lowerBound ?? 0)
@@ -70,7 +72,10 @@ package func describe(_ message: Message) -> String {
   case .canvass(let commit, _): return "canvass commit \(commit)"
   case .canvassReply(let granted, let promised, let commit, _):
     return "canvass \(granted ? "yes" : "no") promised \(promised) commit \(commit)"
-  case .prepare(let ballot, let from): return "prepare \(ballot) from \(from)"
+  case .prepare(let ballot, let from, let handover):
+    return "prepare \(ballot) from \(from)\(handover.map { " after \($0)" } ?? "")"
+  case .readIndex: return "read index?"
+  case .readIndexReply(_, let slot): return "read index \(slot)"
   case .promise(let ballot, _, let commit, let entries, let unknown):
     let damage = unknown.map { " unknown \($0.lowerBound)...\($0.upperBound)" } ?? ""
     return "promise \(ballot) commit \(commit) [\(list(entries))]\(damage)"

@@ -13,7 +13,8 @@ public struct TransportError: Error, Sendable, CustomStringConvertible {
 
     /// The buffer pool met its budget, or one block was asked to be larger than 1 GiB.
     public static let outOfBuffers = Code(.outOfBuffers)
-    /// The kernel refused to set up a ring; the message names the likely cause.
+    /// The kernel refused to set up a ring, or what else a reactor stands on; the message names the
+    /// likely cause.
     public static let ringUnavailable = Code(.ringUnavailable)
     /// The ring failed while running.
     public static let ringFailed = Code(.ringFailed)
@@ -45,7 +46,8 @@ public struct TransportError: Error, Sendable, CustomStringConvertible {
     /// A limit that this side has set was passed: input, output, a line, those who wait.
     public static let limitExceeded = Code(.limitExceeded)
 
-    /// The peer sent what its protocol does not allow: a frame too long, damaged, of unknown version.
+    /// The peer sent what its protocol does not allow: a frame too long, damaged, of unknown
+    /// version.
     public static let protocolViolation = Code(.protocolViolation)
 
     /// The code's name.
@@ -97,10 +99,12 @@ extension TransportError {
       }
     let place = peer.map { "\($0)" } ?? "an unknown peer"
     let what = connecting ? "cannot connect to \(place)" : "the connection with \(place) ended"
-    self.init(code, "\(what): \(reason)", errno: reason.errno, address: peer)
+    // With an error number the description has the system's words; once is enough.
+    let message = reason.errno == 0 ? "\(what): \(reason)" : what
+    self.init(code, message, errno: reason.errno, address: peer)
   }
 
-  /// As the reason already has the system's words, they are not repeated.
+  /// A wait of this side was over before what it was for came.
   static func timedOut(_ what: String, peer: SocketAddress?) -> TransportError {
     let place = peer.map { " with \($0)" } ?? ""
     return TransportError(.timedOut, "\(what)\(place) took too long", address: peer)

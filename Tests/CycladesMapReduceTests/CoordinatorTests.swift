@@ -29,6 +29,38 @@ struct CoordinatorTests {
     }
   }
 
+  @Test(
+    "a coordinator that dies at any logged decision is replaced by one that repeats none",
+    arguments: 0..<20)
+  func coordinatorDeath(block: Int) {
+    for seed in UInt64(block * 5)..<UInt64(block * 5 + 5) {
+      var plan = SimulatedCluster.Plan(seed: seed)
+      plan.maps = Int(seed % 7)
+      plan.partitions = 1 + Int(seed % 4)
+      plan.workers = 1 + Int(seed % 3)
+      plan.death = 2
+      // Every map, every part and the end are one decision each.
+      for transition in 1...plan.maps + plan.partitions + 1 {
+        plan.crashAt = transition
+        var cluster = SimulatedCluster(plan)
+        let steps = cluster.run()
+        if let violation = cluster.violation {
+          Issue.record("seed \(seed), decision \(transition): \(violation)")
+          return
+        }
+        guard steps != nil, case .complete? = cluster.outcome else {
+          if case .fail(let error)? = cluster.outcome, error.message.contains("died of it") {
+            continue
+          }
+          Issue.record("seed \(seed), decision \(transition): \(cluster.outcome as Any)")
+          return
+        }
+        #expect(cluster.published.count == plan.partitions)
+        #expect(cluster.record.outcome == true && cluster.record.incarnation == 2)
+      }
+    }
+  }
+
   @Test("the same seed gives the same decisions")
   func determinism() {
     var first = SimulatedCluster(SimulatedCluster.Plan(seed: 7))
@@ -67,6 +99,12 @@ struct CoordinatorTests {
     mutating func step(_ event: CoordinatorEvent) {
       effects = []
       coordinator.step(event, &effects)
+      // A ledger that has every decision at once.
+      var next = 0
+      while next < effects.count {
+        if case .log(let decision) = effects[next] { coordinator.step(.logged(decision), &effects) }
+        next += 1
+      }
     }
 
     func has(_ matches: (CoordinatorEffect) -> Bool) -> Bool { effects.contains(where: matches) }

@@ -5,7 +5,7 @@ import Testing
 @testable import CycladesMapReduce
 
 /// Jobs that misbehave in ways a library cannot prevent.
-private let jobs = {
+let customJobs = {
   var jobs = JobRegistry()
   jobs.register(LineIndex.self)
   jobs.register(Floats.self)
@@ -52,7 +52,7 @@ private struct Slow: CombiningJob {
 struct WorkerRole {
   @Test("serve")
   func serve() throws {
-    #expect(try MapReduceWorker.runIfAsked(jobs: jobs, logger: quiet))
+    #expect(try MapReduceWorker.runIfAsked(jobs: customJobs, logger: quiet))
   }
 }
 
@@ -76,7 +76,7 @@ struct CustomJobTests {
   }
 
   private func run(_ configuration: JobConfiguration) throws -> (parts: [UInt8], JobSummary) {
-    let summary = try MapReduce.run(configuration, jobs: jobs, launch: launch, logger: quiet)
+    let summary = try MapReduce.run(configuration, jobs: customJobs, launch: launch, logger: quiet)
     return (try shell("cat '\(configuration.output)'/part-*"), summary)
   }
 

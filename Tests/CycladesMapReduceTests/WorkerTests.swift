@@ -153,6 +153,31 @@ struct CommandTests {
       try outputLines(folder.file("out")) == coreutilsWordCount("/usr/share/common-licenses/*"))
   }
 
+  @Test("lines are generated and sorted")
+  func generate() throws {
+    let folder = try TemporaryFolder()
+    let (lines, out) = (folder.file("lines"), folder.file("out"))
+    let output = try shell(
+      "'\(program)' mapreduce generate --lines 3000 --output '\(lines)' && '\(program)' mapreduce"
+        + " sort --input '\(lines)' --output '\(out)' --workers 1 2>/dev/null; echo $?")
+    #expect(output == Array("0\n".utf8))
+    #expect(try shell("cat '\(out)'/part-*") == shell("sort '\(lines)'"))
+    #expect(try shell("wc -c < '\(lines)'") == Array("300000\n".utf8))
+  }
+
+  @Test("a job with a ledger is listed, and an unknown one cannot be cancelled")
+  func ledger() throws {
+    let folder = try TemporaryFolder()
+    let ledger = "--ledger '\(folder.file("ledger"))'"
+    let output = try shell(
+      "'\(program)' mapreduce wordcount --input /etc/passwd --output '\(folder.file("out"))' "
+        + "--workers 1 \(ledger) 2>/dev/null; echo $?; '\(program)' mapreduce list \(ledger) --json;"
+        + " '\(program)' mapreduce cancel 12ab \(ledger) 2>&1; echo $?")
+    let text = String(decoding: output, as: UTF8.self)
+    #expect(text.hasPrefix("0\n[{\"id\":") && text.contains("\"state\":\"complete\""))
+    #expect(text.hasSuffix("the ledger has no job '12ab'\n1\n"))
+  }
+
   @Test("the standard input is an input")
   func standardInput() throws {
     let folder = try TemporaryFolder()

@@ -6,7 +6,7 @@ import CycladesSimulator
 /// Effects come back as text, one line each, so that a test reads as a trace.
 struct Driver {
   var core: Paxos
-  private var now: UInt64 = 1_000_000_000
+  private(set) var now: UInt64 = 1_000_000_000
   private var effects: [Effect] = []
   /// Entries by what was persisted last, as a shell's log would have them.
   private(set) var persisted: [Entry] = []
@@ -19,11 +19,11 @@ struct Driver {
 
   init(
     node: UInt32 = 1, members: [UInt32] = [1, 2, 3], recovered: Recovered = Recovered(),
-    incarnation: UInt64 = 0, window: Int = 64, maximumReads: Int = 65_536
+    incarnation: UInt64 = 0, window: Int = 64, maximumReads: Int = 65_536, lease: Lease? = nil
   ) throws {
     let configuration = Configuration(
       node: NodeID(node), incarnation: incarnation, members: members.map { NodeID($0) },
-      window: window, maximumReads: maximumReads)
+      window: window, maximumReads: maximumReads, lease: lease)
     core = try Paxos(
       configuration, recovered: recovered, seed: 1,
       makeMembership: { value(1, membership: $0) }, makeNoop: { value(0, isNoop: true) })

@@ -10,7 +10,9 @@ import Testing
   private func run(seed: UInt64, steps: Int) throws {
     var random = SplitMix(seed: seed)
     let members = [1, 2, 3].map { NodeID($0) }
-    let configuration = Configuration(node: NodeID(1), members: members, window: 8, maximumReads: 4)
+    let configuration = Configuration(
+      node: NodeID(1), members: members, window: 8, maximumReads: 4,
+      lease: seed % 2 == 0 ? Lease() : nil)
     var core = try Paxos(
       configuration, seed: seed, makeMembership: { value(1, membership: $0) },
       makeNoop: { value(0, isNoop: true) })
@@ -38,7 +40,8 @@ import Testing
       case 2: _ = core.propose(value(step), into: &effects)
       case 3:
         waiting.insert(step)
-        core.step(.read(id: step), into: &effects)
+        let isHere = random.next() % 2 == 0
+        core.step(isHere ? .readHere(id: step) : .read(id: step, now: now), into: &effects)
       case 4: core.step(.connected(NodeID(UInt32(random.next() % 5))), into: &effects)
       default:
         let sender = NodeID(UInt32(random.next() % 5))
@@ -110,13 +113,15 @@ import Testing
           payload: anyValue(&random))
       }
     }
-    switch random.next() % 14 {
+    switch random.next() % 16 {
     case 0: return .canvass(commit: anySlot(&random), token: random.next() % 20)
     case 1:
       return .canvassReply(
         granted: random.next() % 2 == 0, promised: anyBallot(&random), commit: anySlot(&random),
         token: random.next() % 20)
-    case 2: return .prepare(anyBallot(&random), from: anySlot(&random))
+    case 2:
+      let handover = random.next() % 2 == 0 ? anyBallot(&random) : nil
+      return .prepare(anyBallot(&random), from: anySlot(&random), after: handover)
     case 3, 4:
       return .promise(
         anyBallot(&random), from: core.commit + 1, commit: anySlot(&random),
@@ -138,6 +143,8 @@ import Testing
     case 10:
       return .heartbeatReply(
         anyBallot(&random), through: anySlot(&random), round: random.next() % 20)
+    case 14: return .readIndex(token: random.next() % 20)
+    case 15: return .readIndexReply(token: random.next() % 20, slot: anySlot(&random))
     case 11: return .stand(anyBallot(&random))
     case 12: return .fetch(from: anySlot(&random))
     default: return .learn(anyEntries(&random))

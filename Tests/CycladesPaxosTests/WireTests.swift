@@ -117,9 +117,15 @@ import Testing
     bytes[40] ^= 1
     #expect(verify(bytes) == .header)
     var unknown = [UInt8](repeating: 0, count: WireHeader.byteCount)
-    var header = WireHeader(
-      kind: WireHeader.Kind(rawValue: 14), cluster: Self.cluster, group: 0, sender: NodeID(1))
+    var header = WireHeader(kind: .hello, cluster: Self.cluster, group: 0, sender: NodeID(1))
     header.seal(&unknown)
+    unknown[4] = 99
+    let checksum = WireHeader.checksum(
+      ofBody: Array(unknown.prefix(112)), cluster: Self.cluster)
+    for byte in 0..<8 {
+      unknown[112 + byte] = UInt8(truncatingIfNeeded: checksum.low >> (8 * byte))
+      unknown[120 + byte] = UInt8(truncatingIfNeeded: checksum.high >> (8 * byte))
+    }
     #expect(verify(unknown) == .format)
   }
 

@@ -66,8 +66,9 @@ final class Harness {
   var slot: UInt64 = 0
   var version = RESPVersion.v2
 
-  init(valueBytesMax: Int = 512 << 20) {
-    shard = StoreShard(seed: 7, valueBytesMax: valueBytesMax)
+  init(valueBytesMax: Int = 512 << 20, memoryBytesMax: Int = .max) {
+    shard = StoreShard(
+      seed: 7, valueBytesMax: valueBytesMax, memoryBytesMax: memoryBytesMax)
   }
 
   /// Runs a command as a server would, and returns the reply's bytes.
@@ -91,7 +92,7 @@ final class Harness {
     }
     var packed: [UInt8] = []
     if command.scope == .scan {
-      packed = PackedCommand.scan(command, parsed, next: 0, version)
+      packed = PackedCommand.scan(command, parsed, from: nil, next: 0, version)
     } else {
       PackedCommand.append(command, parsed, version, to: &packed)
     }

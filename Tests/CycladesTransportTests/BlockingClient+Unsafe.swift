@@ -161,6 +161,16 @@ func lowestFreeDescriptor() -> Int32 {
   return descriptor
 }
 
+/// Takes every descriptor that the process may still open.
+func allFreeDescriptors() -> [Int32] {
+  var taken: [Int32] = []
+  while true {
+    let descriptor = dup(0)
+    guard descriptor >= 0 else { return taken }
+    taken.append(descriptor)
+  }
+}
+
 /// Sets the soft limit of descriptors; returns what it was.
 func limitDescriptors(to limit: Int32) -> Int32 {
   var limits = rlimit()

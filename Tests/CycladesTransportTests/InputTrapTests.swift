@@ -57,11 +57,10 @@ extension TransportTests {
         let echo = try reactor.listen(on: .loopback(), endpoint: Echo(reactor)).address
         return (try reactor.listen(on: .loopback(), endpoint: sink).address, echo, sink)
       } body: { made, _ in
-        let greedy = try (0..<2).map { _ in try BlockingClient(made.0) }
+        let greedy = try BlockingClient(made.0)
         let isOver = Shared(false)
-        let senders = greedy.map { client in
-          Task.detached { while !isOver.value { try client.send(pattern(1 << 20)) } }
-        }
+        let bytes = pattern(1 << 20)
+        let sender = Task.detached { while !isOver.value { try greedy.send(bytes) } }
         #expect(await made.2.log.wait { $0.received > 1 << 20 })
         let modest = try (0..<6).map { _ in try BlockingClient(made.1) }
         let clock = ContinuousClock()
@@ -73,9 +72,9 @@ extension TransportTests {
         }
         #expect(duration < .seconds(10))
         isOver.set(true)
-        for sender in senders { try await sender.value }
+        try await sender.value
       }
-      #expect(end.starved > 0)
+      #expect(end.starved > 0 && end.capped > 0)
     }
 
     @Test(
@@ -103,7 +102,8 @@ extension TransportTests {
             default:
               reactor.schedule(after: .microseconds(100)) { reactor.resumeReading(connection) }
             }
-            return Progress(consumed: max(1, bytes.byteCount - turn % 100))
+            let rest = bytes.byteCount > 200 ? turn % 100 : 0
+            return Progress(consumed: bytes.byteCount - rest)
           }
           return try reactor.listen(on: .loopback(), endpoint: recorder).address
         }

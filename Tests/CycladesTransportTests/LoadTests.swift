@@ -44,7 +44,7 @@ extension TransportTests {
         let reactor: Reactor
         init(_ reactor: Reactor) { self.reactor = reactor }
         func received(_ connection: ConnectionID, _ bytes: RawSpan) -> Progress {
-          reactor.send(connection, sharing: 0..<bytes.byteCount)
+          reactor.send(connection, received: 0..<bytes.byteCount)
           return Progress(consumed: bytes.byteCount)
         }
       }

@@ -16,7 +16,9 @@ typedef struct program {
 
 static uint32_t draw(program *input, uint32_t limit) {
   uint32_t value = 0;
-  for (unsigned i = 0; i < 2 && input->left > 0; i++, input->left--) value = value << 8 | *input->at++;
+  for (unsigned i = 0; i < 2 && input->left > 0; i++, input->left--) {
+    value = value << 8 | *input->at++;
+  }
   return value % limit;
 }
 

@@ -271,10 +271,6 @@ cyc_sealed_fault cyc_sealed_check(const uint8_t *frame, size_t size, uint16_t *k
 /// Queues a slice and takes over its reference, also when the connection is gone.
 void cyc_send_slice(cyc_reactor *reactor, uint64_t id, cyc_slice slice);
 
-/// Between stream_begin and stream_end: queues a slice of the offered bytes, without a copy, on any
-/// connection.
-void cyc_send_shared(cyc_reactor *reactor, uint64_t id, uint32_t offset, uint32_t length);
-
 /// Queues a copy, made in the connection's tail block.
 void cyc_send_copy(cyc_reactor *reactor, uint64_t id, const void *bytes, size_t length);
 

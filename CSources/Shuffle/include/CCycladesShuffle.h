@@ -62,10 +62,10 @@ uint32_t cyc_text_words(
 // The same for lines; the newline is not part of the line. A last line without one counts.
 uint32_t cyc_text_lines(
   const uint8_t *text, uint32_t length, uint32_t *cursor, cyc_text_span *spans, uint32_t limit);
-// Cuts a record at every `separator`: spans[0 ..< result], an empty record is one empty field. What is
-// behind field number limit - 1 belongs to it. `quote` != 0: a field that begins with it ends at the
-// next one that is not doubled; its span is what lies between, and CYC_TEXT_DOUBLED is set in its
-// length when doubled quotes are in there.
+// Cuts a record at every `separator`: spans[0 ..< result], an empty record is one empty field. What
+// is behind field number limit - 1 belongs to it. `quote` != 0: a field that begins with it ends at
+// the next one that is not doubled; its span is what lies between, and CYC_TEXT_DOUBLED is set in
+// its length when doubled quotes are in there.
 uint32_t cyc_text_fields(
   const uint8_t *text, uint32_t length, uint8_t separator, uint8_t quote, cyc_text_span *spans,
   uint32_t limit);

@@ -1,8 +1,8 @@
 /*
  * Ordered collections of items: what a hash, a list, a set or a sorted set consists of.
  *
- * An item is a key and a value, both byte strings. A tree is either sorted by key (memcmp order), or
- * a sequence in the order its caller chose; in both, items are counted, so they are reached by rank
+ * An item is a key and a value, both byte strings. A tree is either sorted by key (memcmp order),
+ * or a sequence in the order its caller chose; in both, items are counted, so they are reached by rank
  * in O(log n). Copying a tree is O(1): copies share nodes until one of them changes, and then only
  * the nodes on the way to the change are duplicated. Snapshots and COPY rest on that.
  *

@@ -53,6 +53,9 @@ enum cyc_wire_kind {
   CYC_WIRE_LEARN = 12,
   /* election again */
   CYC_WIRE_STAND = 13,
+  /* reads at followers */
+  CYC_WIRE_READ_INDEX = 14,
+  CYC_WIRE_READ_INDEX_REPLY = 15,
   /* between the hosts of replicas */
   CYC_WIRE_REQUEST = 16,
   CYC_WIRE_REPLY = 17,

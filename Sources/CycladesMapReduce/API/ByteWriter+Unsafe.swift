@@ -52,7 +52,8 @@ func outOfMemory(_ byteCount: Int) -> MapReduceError {
   public var byteCount: Int { used }
 
   /// Makes room; false when there is none.
-  @inlinable mutating func reserve(_ byteCount: Int) -> Bool {
+  @inlinable @inline(__always)
+  mutating func reserve(_ byteCount: Int) -> Bool {
     if used &+ byteCount &+ ByteWriter.slack <= ready { return true }
     return grow(byteCount)
   }
@@ -95,7 +96,8 @@ func outOfMemory(_ byteCount: Int) -> MapReduceError {
   }
 
   /// Appends `count` words that `body` fills in; the position must be a multiple of 8.
-  @inlinable mutating func appendWords(_ count: Int, _ body: (inout MutableSpan<UInt64>) -> Void) {
+  @inlinable @inline(__always)
+  mutating func appendWords(_ count: Int, _ body: (inout MutableSpan<UInt64>) -> Void) {
     guard reserve(count &* 8) else { return }
     let place = unsafe (start + used).assumingMemoryBound(to: UInt64.self)
     var words = unsafe MutableSpan(_unsafeStart: place, count: count)

@@ -42,7 +42,8 @@
     unsafe add(keyBytes.start + from, keyBytes.used &- from, value)
   }
 
-  @inlinable mutating func add(_ key: UnsafeRawPointer, _ byteCount: Int, _ value: Value) {
+  @inlinable @inline(__always)
+  mutating func add(_ key: UnsafeRawPointer, _ byteCount: Int, _ value: Value) {
     unsafe keys[count] = unsafe key.assumingMemoryBound(to: UInt8.self)
     unsafe lengths[count] = UInt32(truncatingIfNeeded: byteCount)
     let from = valueBytes.used
@@ -69,7 +70,8 @@
 
 extension Emitter where Key == ByteString {
   /// Emits a pair whose key is the bytes of a span.
-  @inlinable public mutating func emit(_ key: RawSpan, _ value: Value) {
+  @inlinable @inline(__always)
+  public mutating func emit(_ key: RawSpan, _ value: Value) {
     unsafe key.withUnsafeBytes { bytes in
       if let start = bytes.baseAddress, let low = unsafe window.baseAddress,
         unsafe start >= low && start < low + window.count

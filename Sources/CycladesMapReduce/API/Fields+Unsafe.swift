@@ -74,7 +74,8 @@ extension RawSpan {
   }
 
   /// The offset of the first byte that equals `byte`, at or after `offset`; nil when there is none.
-  @inlinable public func firstOffset(of byte: UInt8, from offset: Int = 0) -> Int? {
+  @inlinable @inline(__always)
+  public func firstOffset(of byte: UInt8, from offset: Int = 0) -> Int? {
     precondition(offset >= 0 && offset <= byteCount, "offset out of bounds")
     var index = offset
     let wanted = UInt64(byte) &* 0x0101_0101_0101_0101
@@ -98,29 +99,35 @@ extension RawSpan {
   /// "-12.5" is -1250. Nil when they spell no number, more decimals, or one beyond 18 digits.
   ///
   /// Sums of such integers are exact in any order, which those of floating-point numbers are not.
-  @inlinable public func fixedPoint(decimals: Int = 0) -> Int? {
+  @inlinable @inline(__always)
+  public func fixedPoint(decimals: Int = 0) -> Int? {
+    let count = byteCount
     var index = 0
-    guard byteCount > 0 else { return nil }
-    let isNegative = unsafe unsafeLoad(fromByteOffset: 0, as: UInt8.self) == UInt8(ascii: "-")
+    @inline(__always) func digit() -> UInt8 {
+      unsafe unsafeLoad(fromByteOffset: index, as: UInt8.self) &- UInt8(ascii: "0")
+    }
+    guard count > 0, count <= 40 else { return nil }
+    let isNegative = digit() == UInt8(ascii: "-") &- UInt8(ascii: "0")
     if isNegative { index = 1 }
     var value = 0
-    var digits = 0
-    var missing = -1
-    while index < byteCount {
-      let byte = unsafe unsafeLoad(fromByteOffset: index, as: UInt8.self)
-      index &+= 1
-      if byte == UInt8(ascii: "."), missing < 0 {
-        missing = decimals
-        continue
-      }
-      let digit = byte &- UInt8(ascii: "0")
-      guard digit <= 9, missing != 0 else { return nil }
+    let first = index
+    while index < count, case let digit = digit(), digit <= 9 {
       value = value &* 10 &+ Int(digit)
-      digits &+= 1
-      if missing > 0 { missing &-= 1 }
+      index &+= 1
     }
-    if missing < 0 { missing = decimals }
-    guard digits > 0, digits &+ missing <= 18 else { return nil }
+    var digits = index &- first
+    var missing = decimals
+    if index < count {
+      guard digit() == UInt8(ascii: ".") &- UInt8(ascii: "0") else { return nil }
+      index &+= 1
+      while index < count, case let digit = digit(), digit <= 9 {
+        value = value &* 10 &+ Int(digit)
+        digits &+= 1
+        missing &-= 1
+        index &+= 1
+      }
+    }
+    guard index == count, missing >= 0, digits > 0, digits &+ missing <= 18 else { return nil }
     while missing > 0 {
       value = value &* 10
       missing &-= 1

@@ -52,7 +52,8 @@ public protocol CombinableValue: JobValue {
 
 extension CombinableValue {
   /// Appends the words, least significant byte first.
-  @inlinable public func encode(into output: inout ByteWriter) {
+  @inlinable @inline(__always)
+  public func encode(into output: inout ByteWriter) {
     output.appendWords(Self.wordCount) { store(in: &$0) }
   }
 

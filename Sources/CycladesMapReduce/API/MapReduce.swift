@@ -14,12 +14,16 @@ public enum MapReduce {
   /// - Parameters:
   ///   - jobs: The jobs this program, and with it every worker, offers.
   ///   - launch: How workers are started.
+  ///   - ledger: A replicated log that holds what was decided, for jobs with workers. When this process
+  ///     dies, the same job, run by any other that reaches the ledger and the output folder, goes on:
+  ///     parts that were done are not done again.
   ///   - cancellation: Ends the job early.
   ///   - progress: Called on the calling thread, after each task and at least every 200 ms with
   ///     workers.
   public static func run(
     _ configuration: JobConfiguration, jobs: JobRegistry, launch: WorkerLaunch = .thisProgram,
-    logger: Logger, cancellation: JobCancellation = JobCancellation(),
+    ledger: (any DecisionLog)? = nil, logger: Logger,
+    cancellation: JobCancellation = JobCancellation(),
     progress: (JobProgress) -> Void = { _ in }
   ) throws -> JobSummary {
     let clock = ContinuousClock()
@@ -27,34 +31,38 @@ public enum MapReduce {
     let job = try PlannedJob(configuration, jobs: jobs)
     let folder = try OutputFolder(
       claiming: configuration.output, job: configuration.job,
-      overwrites: configuration.overwrites, suffix: configuration.compression.suffix)
+      overwrites: configuration.overwrites, suffix: configuration.compression.suffix,
+      resumes: ledger != nil && configuration.workers > 0)
     do {
       var summary: JobSummary
       if configuration.workers == 0 {
         summary = try LocalRunner(job, into: folder, cancellation: cancellation)
           .run(report: progress)
       } else {
-        summary = try runWorkers(job, folder, launch, logger, cancellation, progress)
+        summary = try runWorkers(
+          job, folder, launch, ledger, logger, cancellation, progress)
       }
       summary.duration = clock.now - start
       return summary
     } catch {
-      folder.discard()
-      throw MapReduceError(wrapping: error)
+      let error = MapReduceError(wrapping: error)
+      if error.code != .ledger { folder.discard() }
+      throw error
     }
   }
 
   private static func runWorkers(
-    _ job: PlannedJob, _ folder: OutputFolder, _ launch: WorkerLaunch, _ logger: Logger,
-    _ cancellation: JobCancellation, _ progress: (JobProgress) -> Void
+    _ job: PlannedJob, _ folder: OutputFolder, _ launch: WorkerLaunch,
+    _ ledger: (any DecisionLog)?, _ logger: Logger, _ cancellation: JobCancellation,
+    _ progress: (JobProgress) -> Void
   ) throws -> JobSummary {
     var configuration = ReactorConfiguration()
     configuration.receiveBlocks = 16
     let reactor = try Reactor(configuration, logger: logger)
     return try withoutActuallyEscaping(progress) { progress in
       let host = try CoordinatorHost(
-        job, folder: folder, launch: launch, cancellation: cancellation, on: reactor,
-        report: progress)
+        job, folder: folder, launch: launch, ledger: ledger, cancellation: cancellation,
+        on: reactor, report: progress)
       var summary = try host.run()
       try folder.complete(
         job: job.setup.name, arguments: job.setup.arguments, parts: host.parts,

@@ -6,6 +6,8 @@
 /// The rules, after Dean and Ghemawat (OSDI 2004):
 ///
 /// - A worker has one task at a time. Maps come first; reduces start when every map has an output.
+/// - What must not be decided twice is logged before anything depends on it, so that another
+///   coordinator can go on with it: see `Decision`.
 /// - The first report of a task wins. A map output lives in its worker's memory: when that worker is lost,
 ///   the map goes back to the start unless no reduce needs it any more. A published part never does.
 /// - A part is published once: the first attempt that reports is elected, only an elected attempt's
@@ -53,6 +55,8 @@ struct Coordinator {
     var attempts = 0
     var deaths = 0
     var report: MapReport?
+    /// Of its first output, in this incarnation of the coordinator or an earlier one.
+    var digest: UInt64?
     /// Where its output is, oldest copy first.
     var copies: [MapSource] = []
   }
@@ -81,6 +85,26 @@ struct Coordinator {
     self.describe = describe
   }
 
+  /// Goes on where another coordinator stopped; called before the first event.
+  ///
+  /// Its workers are gone with what they held, so maps are done again where a part still needs them;
+  /// what was elected stays, and is given its name once more, since nobody knows whether it had been.
+  mutating func resume(_ record: JobRecord, _ effects: inout [CoordinatorEffect]) {
+    // Attempts of different incarnations never share a file name.
+    let first = max(0, record.incarnation - 1) << 16
+    for map in maps.indices {
+      maps[map].digest = record.digests[map]
+      maps[map].attempts = first
+    }
+    for partition in parts.indices {
+      parts[partition].attempts = first
+      guard let elected = record.parts[partition] else { continue }
+      parts[partition].info = elected.info
+      summary.add(elected.info, names: counters)
+      effects.append(.publish(partition: partition, attempt: elected.attempt))
+    }
+  }
+
   /// Takes one event and appends what is to be done. After `complete` or `fail` it does nothing more.
   mutating func step(_ event: CoordinatorEvent, _ effects: inout [CoordinatorEffect]) {
     if isOver { return }
@@ -101,9 +125,13 @@ struct Coordinator {
     case .stalled(let id, let partition, let attempt, let map):
       hear(id)
       resolveStall(id, Attempt(task: .reduce(partition), number: attempt), map, &effects)
+    case .logged(.mapped): break
+    case .logged(.elected(let partition, let attempt, _)):
+      effects.append(.publish(partition: partition, attempt: attempt))
+    case .logged(.ended): end(.complete, &effects)
     case .published(let partition):
       parts[partition].isPublished = true
-      if parts.allSatisfy(\.isPublished) { end(.complete, &effects) }
+      if parts.allSatisfy(\.isPublished) { effects.append(.log(.ended(isComplete: true))) }
     case .stopped(let error): end(.fail(error), &effects)
     }
     if !isOver { assign(&effects) }
@@ -166,8 +194,8 @@ struct Coordinator {
     _ effects: inout [CoordinatorEffect]
   ) {
     guard settle(id, Attempt(task: .map(map), number: attempt)) else { return }
-    if let first = maps[map].report {
-      guard first.digest == report.digest else {
+    if let digest = maps[map].digest {
+      guard digest == report.digest else {
         let error = MapReduceError(
           .job,
           "\(describe(.map(map))): two attempts gave different pairs; map must depend on "
@@ -175,6 +203,10 @@ struct Coordinator {
         return end(.fail(error), &effects)
       }
     } else {
+      maps[map].digest = report.digest
+      effects.append(.log(.mapped(map: map, digest: report.digest)))
+    }
+    if maps[map].report == nil {
       maps[map].report = report
       summary.add(report, names: counters)
       guard summary.badRecords <= badRecordLimit else {
@@ -207,7 +239,7 @@ struct Coordinator {
     else { return }
     parts[partition].info = info
     summary.add(info, names: counters)
-    effects.append(.publish(partition: partition, attempt: attempt))
+    effects.append(.log(.elected(partition: partition, attempt: attempt, info)))
     abandonOthers(.reduce(partition), &effects)
   }
 

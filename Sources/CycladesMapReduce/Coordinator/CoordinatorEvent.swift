@@ -43,6 +43,8 @@ enum CoordinatorEvent {
   case failed(WorkerID, Attempt, MapReduceError)
   /// A running reduce gets nothing for the output of a map.
   case stalled(WorkerID, partition: Int, attempt: Int, map: Int)
+  /// The ledger has the decision, and will for ever.
+  case logged(Decision)
   /// The part has its final name.
   case published(partition: Int)
   /// Something outside any task failed, or the job is to end.
@@ -60,6 +62,8 @@ enum CoordinatorEffect {
   case forget(WorkerID, map: Int, attempt: Int)
   /// The worker must stop this attempt; a report of it no longer counts.
   case abandon(WorkerID, Attempt)
+  /// Puts a decision into the ledger; answered by `logged`. Decisions keep their order.
+  case log(Decision)
   /// Gives the elected attempt at a part its final name; answered by `published` or `stopped`.
   case publish(partition: Int, attempt: Int)
   /// Starts one more worker.

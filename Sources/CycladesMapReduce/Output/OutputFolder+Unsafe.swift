@@ -27,7 +27,11 @@ final class OutputFolder {
   private let suffix: String
 
   /// Takes the folder for a job; throws, with nothing changed, when it is somebody else's.
-  init(claiming path: String, job: String, overwrites: Bool, suffix: String = "") throws {
+  ///
+  /// - Parameter resumes: Leaves what is there for `clear(keeping:)`, which must follow.
+  init(
+    claiming path: String, job: String, overwrites: Bool, suffix: String = "", resumes: Bool = false
+  ) throws {
     self.suffix = suffix
     self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     let names = Files.names(in: self.path)
@@ -51,6 +55,7 @@ final class OutputFolder {
     guard ftruncate(lock, 0) == 0, unsafe pwrite(lock, text, text.count, 0) == text.count else {
       throw Files.failed(.output, "write into", self.path)
     }
+    if resumes { return }
     // The success marker first: what is half removed must not look complete.
     for name in [OutputFolder.success] + (names ?? []) where name != OutputFolder.marker {
       unsafe unlink("\(self.path)/\(name)")
@@ -58,6 +63,30 @@ final class OutputFolder {
   }
 
   deinit { close(lock) }
+
+  /// Removes everything but the parts of these attempts, under whichever name they are.
+  ///
+  /// - Returns: The partitions whose part is there.
+  func clear(keeping attempts: [Int: Int]) -> Set<Int> {
+    var kept: Set<String> = [OutputFolder.marker]
+    var found: Set<Int> = []
+    for (partition, attempt) in attempts {
+      let names = [
+        temporaryPath(partition: partition, attempt: attempt), finalPath(partition: partition),
+      ]
+      guard names.contains(where: { Files.status($0) != nil }) else { continue }
+      found.insert(partition)
+      kept.formUnion(names.map { String($0.dropFirst(path.count + 1)) })
+    }
+    for name in [OutputFolder.success] + (Files.names(in: path) ?? []) where !kept.contains(name) {
+      unsafe unlink("\(path)/\(name)")
+    }
+    return found
+  }
+
+  private func finalPath(partition: Int) -> String {
+    "\(path)/\(OutputFolder.partName(partition))\(suffix)"
+  }
 
   static func partName(_ partition: Int) -> String {
     let digits = String(partition)
@@ -72,7 +101,10 @@ final class OutputFolder {
   /// Gives an elected attempt its name, atomically and durably.
   func publish(partition: Int, attempt: Int) throws {
     let from = temporaryPath(partition: partition, attempt: attempt)
-    guard unsafe rename(from, "\(path)/\(OutputFolder.partName(partition))\(suffix)") == 0 else {
+    let to = finalPath(partition: partition)
+    // A coordinator that went on from the ledger may find that the one before it had come this far.
+    if Files.status(from) == nil && Files.status(to) != nil { return }
+    guard unsafe rename(from, to) == 0 else {
       throw Files.failed(.output, "rename", from)
     }
     try Files.syncFolder(path)

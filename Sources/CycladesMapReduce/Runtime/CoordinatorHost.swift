@@ -21,6 +21,10 @@ final class CoordinatorHost: Endpoint {
   private var children: [pid_t: Child] = [:]
   private var members: [ConnectionID: Member] = [:]
   private var nextWorker = 0
+  private var link: LedgerLink?
+  private let trace: JobTrace
+  /// When each worker was given what it runs.
+  private var orderedAt: [WorkerID: (name: String, at: Duration)] = [:]
   private var failedStarts = 0
   private var disturbances: [Disturbance]
   private var result: Result<JobSummary, MapReduceError>?
@@ -43,7 +47,8 @@ final class CoordinatorHost: Endpoint {
 
   init(
     _ job: PlannedJob, folder: OutputFolder, launch: WorkerLaunch,
-    cancellation: JobCancellation, on reactor: Reactor, report: @escaping (JobProgress) -> Void
+    ledger: (any DecisionLog)? = nil, cancellation: JobCancellation, on reactor: Reactor,
+    report: @escaping (JobProgress) -> Void
   ) throws {
     self.job = job
     self.folder = folder
@@ -51,6 +56,7 @@ final class CoordinatorHost: Endpoint {
     self.cancellation = cancellation
     self.reactor = reactor
     self.report = report
+    trace = JobTrace(job.configuration.trace)
     build = try ChildProcess.buildDigest(of: launch.program)
     disturbances = job.configuration.disturbances
     let splits = job.plan.splits
@@ -64,6 +70,7 @@ final class CoordinatorHost: Endpoint {
       }
       return "map \(map) (\(splits[map].byteCount) bytes from \(first.path) at \(first.offset))"
     }
+    if let ledger { link = LedgerLink(ledger, job: job.ledgerID, host: self, on: reactor) }
   }
 
   /// Runs the job to its end on the calling thread.
@@ -72,13 +79,46 @@ final class CoordinatorHost: Endpoint {
     let listener = try reactor.listen(
       on: .loopback(), mode: .frames(maximumSize: Frame.maximumSize), endpoint: self)
     port = listener.address.port
-    for _ in 0..<job.configuration.workers { try startWorker() }
+    if let link {
+      link.announce(job)
+    } else {
+      try begin(nil)
+    }
     tick()
     try reactor.run()
+    link?.close()
+    try trace.write()
     guard let result else {
       throw MapReduceError(.worker, "the coordinator's reactor stopped before the job was done")
     }
     return try result.get()
+  }
+
+  /// Starts the job, or goes on with what the ledger knows of it.
+  private func begin(_ record: JobRecord?) throws {
+    if var record {
+      let there = folder.clear(keeping: record.parts.mapValues(\.attempt))
+      // A part that somebody removed is done again.
+      record.parts = record.parts.filter { there.contains($0.key) }
+      var effects: [CoordinatorEffect] = []
+      machine.resume(record, &effects)
+      for effect in effects { carryOut(effect) }
+    }
+    for _ in 0..<job.configuration.workers where result == nil { try startWorker() }
+  }
+
+  /// What the ledger answered to the announcement, or to the oldest decision that waits.
+  func answered(_ answer: LedgerLink.Answer) {
+    guard result == nil else { return }
+    do {
+      switch answer {
+      case .record(let record): try begin(record)
+      case .logged(let decision): step(.logged(decision))
+      case .refused(let error): step(.stopped(error))
+      }
+    } catch {
+      step(.stopped(MapReduceError(wrapping: error)))
+    }
   }
 
   // MARK: The machine
@@ -99,11 +139,13 @@ final class CoordinatorHost: Endpoint {
   private func carryOut(_ effect: CoordinatorEffect) {
     switch effect {
     case .runMap(let id, let map, let attempt):
+      orderedAt[id] = ("map \(map)", trace.now)
       var frame = Frame(.runMap, job: job.id)
       frame.set(Attempt(task: .map(map), number: attempt))
       frame.payload = job.plan.splits[map].payload
       send(frame, to: id)
     case .runReduce(let id, let partition, let attempt, let sources):
+      orderedAt[id] = ("reduce \(partition)", trace.now)
       var frame = Frame(.runReduce, job: job.id)
       frame.set(Attempt(task: .reduce(partition), number: attempt))
       frame.payload =
@@ -128,6 +170,8 @@ final class CoordinatorHost: Endpoint {
       var frame = Frame(.abandon, job: job.id)
       frame.set(attempt)
       send(frame, to: id)
+    case .log(let decision):
+      if let link { link.propose(decision) } else { step(.logged(decision)) }
     case .publish(let partition, let attempt): publish(partition, attempt)
     case .spawn: replaceWorker()
     case .complete: finish(.success(machine.summary))
@@ -159,6 +203,9 @@ final class CoordinatorHost: Endpoint {
 
   private func finish(_ result: Result<JobSummary, MapReduceError>) {
     self.result = result
+    if case .failure(let error) = result, error.code != .ledger {
+      link?.propose(.ended(isComplete: false))
+    }
     endChildren()
     reactor.stop()
   }
@@ -280,10 +327,12 @@ final class CoordinatorHost: Endpoint {
     switch frame.kind {
     case .alive: step(.heard(member.id))
     case .mapDone where machine.maps.indices.contains(frame.map):
+      note(member.id)
       step(
         .mapDone(
           member.id, map: frame.map, attempt: frame.attempt, try MapReport(frame.payload)))
     case .reduceDone where machine.parts.indices.contains(frame.partition):
+      note(member.id)
       step(
         .reduceDone(
           member.id, partition: frame.partition, attempt: frame.attempt,
@@ -306,6 +355,12 @@ final class CoordinatorHost: Endpoint {
     member.process.end()
     children[member.process.identifier] = nil
     step(.lost(member.id))
+  }
+
+  /// Puts a finished task into the trace.
+  private func note(_ id: WorkerID) {
+    guard let order = orderedAt.removeValue(forKey: id) else { return }
+    trace.add(order.name, thread: id.rawValue, from: order.at)
   }
 
   private func disturb() {

@@ -39,6 +39,18 @@ struct PlannedJob {
     id = UInt64.random(in: 1...UInt64.max)
   }
 
+  /// Names the job in a ledger: the same for the same work, whoever coordinates it.
+  var ledgerID: UInt64 {
+    var writer = PayloadWriter()
+    writer.put(
+      Welcome(worker: WorkerID(rawValue: 0), setup: setup, mapCount: 0, patienceMilliseconds: 0)
+        .payload)
+    writer.put(configuration.output)
+    for split in plan.splits { writer.put(split.payload) }
+    let bytes = writer.bytes
+    return unsafe bytes.withUnsafeBytes { unsafe hash($0) }
+  }
+
   /// Silence after which a worker is suspected.
   var patienceMilliseconds: Int {
     max(10, Int(clamping: Int64((configuration.patience / .milliseconds(1)).rounded())))

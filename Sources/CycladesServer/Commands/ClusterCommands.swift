@@ -56,7 +56,7 @@ extension StoreNode {
   /// Whom to ask for a shard: its leader, or while there is none, a member that may become it.
   private func server(of shard: Int) -> NodeID {
     if let leader = host.leader(of: UInt32(shard)) { return leader }
-    let members = shards.members(of: shard).map(NodeID.init(member:))
+    let members = (rebalancer?.plan ?? shards).members(of: shard).map(NodeID.init(member:))
     return members.first { directory.isConnected(to: $0) } ?? members[0]
   }
 
@@ -118,7 +118,7 @@ extension StoreNode {
     for (node, address) in addresses(for: port) {
       let isConnected = directory.isConnected(to: node)
       let flags = node == id ? "myself,master" : isConnected ? "master" : "master,fail"
-      let peerPort = configuration.peers[node]?.port ?? 0
+      let peerPort = peerAddress(of: node)?.port ?? 0
       var fields = [directory.clusterID(of: node), "\(address)@\(peerPort)", flags, "-"]
       // When it was last pinged and heard, and its configuration epoch: not kept.
       fields += ["0", "0", "0", isConnected ? "connected" : "disconnected"]
@@ -130,7 +130,7 @@ extension StoreNode {
 
   /// The nodes whose client addresses are known, by number.
   private func addresses(for port: Client.Port) -> [(NodeID, ClientAddress)] {
-    configuration.peers.keys.sorted().compactMap { node in
+    knownNodes.compactMap { node in
       directory.address(of: node, for: port).map { (node, $0) }
     }
   }
@@ -161,7 +161,7 @@ extension StoreNode {
       ("cluster_enabled", "1"), ("cluster_state", led == KeySlot.count ? "ok" : "fail"),
       ("cluster_slots_assigned", String(KeySlot.count)), ("cluster_slots_ok", String(led)),
       ("cluster_slots_pfail", "0"), ("cluster_slots_fail", String(KeySlot.count - led)),
-      ("cluster_known_nodes", String(configuration.peers.count)),
+      ("cluster_known_nodes", String(knownNodes.count)),
       ("cluster_size", String(leaders.count)), ("cluster_current_epoch", "0"),
       ("cluster_my_epoch", "0"),
     ]

@@ -146,7 +146,7 @@ extension StoreNode {
 
   /// Any node takes writes, so each calls itself a master; tools look no further than that.
   private var replicationSection: InfoSection {
-    let led = host.groups.filter { $0.leader == id }.count
+    let led = host.groups.prefix(shards.shardCount).filter { $0.leader == id }.count
     return InfoSection(
       name: "Replication",
       fields: [

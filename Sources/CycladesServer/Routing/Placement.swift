@@ -6,8 +6,8 @@ import CycladesTransport
 import Logging
 
 extension StoreServerConfiguration {
-  /// The replicas of each shard: three, or as many as there are nodes.
-  var replicas: Int { min(3, peers.count) }
+  /// The first replicas of each shard: three, or as many as there were nodes.
+  var replicas: Int { min(3, founders.count) }
 
   /// The host that clients are told to use for this node: the one its peers use.
   var announcedHost: String { peers[node]?.host ?? plainListen.host }
@@ -19,14 +19,12 @@ extension StoreServerConfiguration {
     return reactor
   }
 
-  /// Which nodes hold which shard: a function of the node numbers and the shard count alone, so that
-  /// every node arrives at the same.
+  /// Which nodes hold which shard in a new cluster: a function of the founders' numbers and the shard
+  /// count alone, so that every node arrives at the same.
   func makeShardMap() throws -> ShardMap {
-    var builder = try RingBuilder()
-    for node in peers.keys.sorted() {
-      try builder.add(Member(id: String(node.rawValue)))
-    }
-    return try ShardMap(shardCount: shards, replicas: replicas, ring: builder.build())
+    try ShardMap(
+      shardCount: shards, replicas: replicas,
+      nodes: founders.sorted().map { (String($0.rawValue), 1) })
   }
 
   /// An empty shard, its table seeded alike on all nodes and for all shards: a SCAN that crosses from
@@ -45,14 +43,18 @@ extension StoreServerConfiguration {
       groups: (0..<self.shards).map { shard in
         GroupConfiguration(
           id: UInt32(shard), members: shards.members(of: shard).map(NodeID.init(member:)))
-      })
+      } + [GroupConfiguration(id: UInt32(self.shards), members: founders.sorted())])
     host.announcement = announcement.bytes
     // A command has other arguments beside its largest; more than that are refused as too large.
     host.limits.commandBytesMax = maximumValueBytes + (1 << 20)
     host.limits.requestBytesPendingMax = max(
       host.limits.requestBytesPendingMax, 2 * host.limits.commandBytesMax)
     host.limits.patienceNanoseconds = UInt64(max(patience / .nanoseconds(1), 0))
-    return try ReplicaHost(host, reactor: reactor, logger: logger) { makeShard(Int($0)) }
+    let map = ClusterMap(founders: founders.map(\.rawValue))
+    return try ReplicaHost(host, reactor: reactor, logger: logger) { group in
+      if group < UInt32(self.shards) { return makeShard(Int(group)) }
+      return map
+    }
   }
 }
 

@@ -12,6 +12,16 @@ extension StatusReport {
   public static func fetch(
     from address: SocketAddress, timeout: Duration = .seconds(2)
   ) async throws(ServerError) -> StatusReport {
+    try StatusReport(json: await ask(address, ["CYCLADES", "STATUS"], timeout: timeout))
+  }
+
+  /// Sends a node one command that is answered with a simple or a bulk string, and returns that.
+  ///
+  /// - Throws: `ServerError` with code `unreachable` when no answer came in time, or `refused` with
+  ///   the server's words when the answer is an error.
+  public static func ask(
+    _ address: SocketAddress, _ words: [String], timeout: Duration = .seconds(2)
+  ) async throws(ServerError) -> [UInt8] {
     let answer = Mutex<StatusRequest.Answer>(.failure(Self.unreachable(address, .timedOut)))
     var configuration = ReactorConfiguration()
     configuration.receiveBlocks = 4
@@ -21,37 +31,44 @@ extension StatusReport {
         name: "cyclades-status", configuration: configuration,
         logger: Logger(label: "cyclades.status") { _ in SwiftLogNoOpLogHandler() }
       ) { reactor in
-        let request = StatusRequest(reactor, address) { result in answer.withLock { $0 = result } }
+        let request = StatusRequest(reactor, address, words) { result in
+          answer.withLock { $0 = result }
+        }
         _ = reactor.connect(to: address, timeout: timeout, endpoint: request)
         reactor.schedule(after: timeout) { request.giveUp() }
       }
       await thread.finished()
       if let failure = thread.failure { throw failure }
     } catch {
-      throw ServerError(.unreachable, "cannot ask \(address) for its status", error)
+      throw ServerError(.unreachable, "cannot ask \(address)", error)
     }
-    return try StatusReport(json: answer.withLock { $0 }.get())
+    return try answer.withLock { $0 }.get()
   }
 
   fileprivate static func unreachable(
     _ address: SocketAddress, _ reason: CloseReason
   ) -> ServerError {
-    ServerError(.unreachable, "cannot ask \(address) for its status: \(reason)")
+    ServerError(.unreachable, "cannot ask \(address): \(reason)")
   }
 }
 
-/// Sends CYCLADES STATUS and takes the one bulk string that answers it.
+/// Sends a command and takes the one string that answers it.
 private final class StatusRequest: Endpoint {
   typealias Answer = Result<[UInt8], ServerError>
 
   private let reactor: Reactor
   private let address: SocketAddress
+  private let words: [String]
   private let deliver: (Answer) -> Void
   private var isAnswered = false
 
-  init(_ reactor: Reactor, _ address: SocketAddress, deliver: @escaping (Answer) -> Void) {
+  init(
+    _ reactor: Reactor, _ address: SocketAddress, _ words: [String],
+    deliver: @escaping (Answer) -> Void
+  ) {
     self.reactor = reactor
     self.address = address
+    self.words = words
     self.deliver = deliver
   }
 
@@ -66,23 +83,31 @@ private final class StatusRequest: Endpoint {
   func giveUp() { finish(.failure(StatusReport.unreachable(address, .timedOut))) }
 
   func opened(_ connection: ConnectionID) {
-    let command = [UInt8]("CYCLADES STATUS\r\n".utf8)
-    reactor.send(connection, copying: command.rawSpan)
+    var command = "*\(words.count)\r\n"
+    for word in words { command += "$\(word.utf8.count)\r\n\(word)\r\n" }
+    let bytes = [UInt8](command.utf8)
+    reactor.send(connection, copying: bytes.rawSpan)
   }
 
-  /// `$` length CR LF bytes CR LF.
+  /// `+` text CR LF, `-` text CR LF, or `$` length CR LF bytes CR LF.
   func received(_ connection: ConnectionID, _ bytes: RawSpan) -> Progress {
-    let head = [UInt8](copying: bytes.extracting(first: 16))
+    let head = [UInt8](copying: bytes.extracting(first: 512))
     guard let end = head.firstIndex(of: UInt8(ascii: "\r")) else { return Progress(consumed: 0) }
-    guard let length = Int(String(decoding: head[..<end].dropFirst(), as: UTF8.self)), length >= 0
-    else {
-      finish(.failure(ServerError(.badStatus, "\(address) does not answer CYCLADES STATUS")))
+    let text = String(decoding: head[..<end].dropFirst(), as: UTF8.self)
+    let isBulk = head[0] == UInt8(ascii: "$")
+    guard isBulk, let length = Int(text), length >= 0, length <= 64 << 20 else {
+      let isSimple = head[0] == UInt8(ascii: "+")
+      finish(isSimple ? .success(Array(text.utf8)) : .failure(refusal(text)))
       return Progress(consumed: bytes.byteCount)
     }
     let total = end + 2 + length + 2
     guard bytes.byteCount >= total else { return Progress(consumed: 0, needs: total) }
     finish(.success([UInt8](copying: bytes.extracting(end + 2..<end + 2 + length))))
     return Progress(consumed: bytes.byteCount)
+  }
+
+  private func refusal(_ text: String) -> ServerError {
+    ServerError(.refused, "\(address) refuses \(words.joined(separator: " ")): \(text)")
   }
 
   func closed(_ connection: ConnectionID, _ reason: CloseReason) {

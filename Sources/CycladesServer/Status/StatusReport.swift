@@ -11,6 +11,10 @@ public struct StatusReport: Codable, Sendable, Equatable {
     public var id: UInt32
     /// Where other nodes reach it.
     public var peerAddress: String
+    /// Its share of the shards, in hundredths of the usual.
+    public var weight: UInt32
+    /// True when it should hold nothing.
+    public var isDraining: Bool
     /// Where cluster clients reach it; `nil` until the node was heard once.
     public var clusterAddress: String?
     /// Where any client reaches it; `nil` until the node was heard once.
@@ -29,6 +33,8 @@ public struct StatusReport: Codable, Sendable, Equatable {
     public var lastSlot: Int
     /// The nodes that replicate it, the preferred leader first.
     public var members: [UInt32]
+    /// The nodes that should replicate it; `nil` while the reporting node has no map.
+    public var planned: [UInt32]?
     /// The node that leads it; `nil` when none is known.
     public var leader: UInt32?
     /// What the reporting node is in the shard: leader, candidate or follower.
@@ -65,7 +71,9 @@ public struct StatusReport: Codable, Sendable, Equatable {
   public var uptimeSeconds: Int
   /// Connected clients of the reporting node.
   public var clients: Int
-  /// All members, by number.
+  /// The nodes that the cluster began with.
+  public var founders: [UInt32]
+  /// All nodes, by number.
   public var nodes: [Node]
   /// All shards, by number.
   public var shards: [Shard]

@@ -53,11 +53,13 @@ extension ShardMap {
   private func scan(
     _ command: Command, _ arguments: borrowing Arguments, _ version: RESPVersion
   ) -> Route {
-    let cursor = ScanCursor(arguments[1]) ?? ScanCursor(slot: 0, position: 0)
-    let shard = shard(of: KeySlot(clamping: cursor.slot))
-    let following = slots(of: shard).upperBound
-    let next = following < KeySlot.count ? ScanCursor(slot: following, position: 0).rawValue : 0
-    return .packed(shard, PackedCommand.scan(command, arguments, next: next, version))
+    let given = ScanCursor(arguments[1])
+    let shard = shard(of: KeySlot(clamping: given?.slot ?? 0))
+    let slots = slots(of: shard)
+    let cursor = given?.adapted(to: slots).rawValue
+    let isLast = shard + 1 == shardCount
+    let next = isLast ? 0 : ScanCursor(slots: self.slots(of: shard + 1), position: 0).rawValue
+    return .packed(shard, PackedCommand.scan(command, arguments, from: cursor, next: next, version))
   }
 
   /// The slot that all keys of a command share, as a cluster demands; `nil` when they do not. A

@@ -40,6 +40,23 @@ public struct ShardMap: Sendable {
     }
   }
 
+  /// Makes the map of nodes given by id and weight.
+  ///
+  /// - Throws: ``StoreError`` of code ``StoreError/Code-swift.struct/badPlacement``.
+  public init(
+    shardCount: Int, replicas: Int, nodes: [(id: String, weight: Double)]
+  ) throws(StoreError) {
+    let ring: Ring
+    do {
+      var builder = try RingBuilder()
+      for node in nodes { try builder.add(Member(id: node.id, weight: node.weight)) }
+      ring = try builder.build()
+    } catch {
+      throw StoreError(.badPlacement, "\(error)")
+    }
+    try self.init(shardCount: shardCount, replicas: replicas, ring: ring)
+  }
+
   /// The shard that holds a slot.
   public func shard(of slot: KeySlot) -> Int { Int(shards[Int(slot.rawValue)]) }
 

@@ -71,13 +71,16 @@ public enum PackedCommand {
     return out
   }
 
-  /// A SCAN for one shard: the request with the cursor behind it that is to be answered at the end
-  /// of the shard.
+  /// A SCAN for one shard: the request, with its cursor as that shard understands it, and the cursor
+  /// behind it that is to be answered at the end of the shard. Without a cursor to go on from, the
+  /// request's own one is left for the shard to refuse.
   static func scan(
-    _ command: Command, _ arguments: borrowing Arguments, next: UInt64, _ version: RESPVersion
+    _ command: Command, _ arguments: borrowing Arguments, from cursor: UInt64?, next: UInt64,
+    _ version: RESPVersion
   ) -> [UInt8] {
     var words: [[UInt8]] = []
     for index in 1..<arguments.count { words.append(arguments[index].array) }
+    if let cursor { words[0] = Array(String(cursor).utf8) }
     words.append(Array(String(next).utf8))
     return pack(code: command.code, words, version)
   }

@@ -189,6 +189,14 @@ internal import CCycladesTable
   private static func deadline(_ value: UInt64) -> UInt64? { value == none ? nil : value }
 }
 
+extension StoreShard {
+  /// Sets the process's allocator up for a store: without it, the allocator may halt for hundreds of
+  /// milliseconds after millions of keys were removed.
+  ///
+  /// To be called once, early, by a program whose work is a store; it holds for the whole process.
+  public static func tuneAllocator() { cyc_table_tune_allocator() }
+}
+
 extension RawSpan {
   fileprivate func withBytes<R>(_ body: (UnsafePointer<UInt8>?, UInt32) -> R) -> R {
     unsafe withUnsafeBytes { raw in

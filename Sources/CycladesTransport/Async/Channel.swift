@@ -1,9 +1,9 @@
-/// A connection of the async tier as its reactor sees it: what arrived and nobody has taken yet, and
-/// who waits for what.
+/// A connection of the async tier as its reactor sees it: what arrived and nobody has taken yet,
+/// and who waits for what.
 ///
 /// What arrives while somebody waits is handed over by reference, in the continuation. What arrives
-/// while nobody does is kept, large pieces by reference, small ones gathered by the reactor; past the
-/// limit reading is paused, and the peer has to wait.
+/// while nobody does is kept, large pieces by reference, small ones gathered by the reactor; past
+/// the limit reading is paused, and the peer has to wait.
 ///
 /// Unchecked: everything but the constants is touched on the reactor's thread only.
 final class Channel: @unchecked Sendable {
@@ -22,8 +22,10 @@ final class Channel: @unchecked Sendable {
     case coming
   }
 
-  /// How many pieces are kept by reference, and below what share of its block one is gathered.
+  /// How many pieces are kept by reference, how many of any size, and below what share of its block
+  /// a piece is small.
   private static let keptMax = 16
+  private static let keptSmallMax = 4
   private static let smallShare = 4
 
   let executor: ReactorExecutor
@@ -37,12 +39,14 @@ final class Channel: @unchecked Sendable {
   private var backlog = Backlog.none
   private var isPaused = false
   private var hasEnded = false
+  private var hasFinished = false
   private var failure: TransportError?
 
   private var reader: Waiter<Arrival>?
   private var writers: [Waiter<TransportError?>] = []
   private var closers: [Resumption<Void>] = []
-  /// Tickets of waits that were cancelled before they began; one whose wait was over is left behind.
+  /// Tickets of waits that were cancelled before they began; one whose wait was over is left
+  /// behind.
   private var cancelledRead: UInt64 = 0
   private var cancelledWrites: Set<UInt64> = []
 
@@ -65,22 +69,22 @@ final class Channel: @unchecked Sendable {
       waiter.resume(.bytes(reactor.core.shareInput(0..<byteCount)), reactor)
       return Progress(consumed: byteCount)
     }
-    guard backlog == .none, kept.count - keptFirst < Self.keptMax else {
-      return leave(byteCount, reactor)
-    }
+    let count = kept.count - keptFirst
+    guard backlog == .none, count < Self.keptMax else { return leave(reactor) }
     let reference = reactor.core.shareInput(0..<byteCount)
-    guard kept.isEmpty || byteCount * Self.smallShare >= reference.heldBytes else {
+    guard count < Self.keptSmallMax || byteCount * Self.smallShare >= reference.heldBytes else {
       reference.release()
-      return leave(byteCount, reactor)
+      return leave(reactor)
     }
     kept.append(reference)
     return Progress(consumed: byteCount)
   }
 
-  /// Leaves input with the reactor, which gathers it.
-  private func leave(_ byteCount: Int, _ reactor: Reactor) -> Progress {
+  /// Leaves input with the reactor, which gathers it. Reading is paused, as the reactor must not
+  /// take what nobody has looked at for the last there is.
+  private func leave(_ reactor: Reactor) -> Progress {
     backlog = .left
-    if byteCount >= endpoint.inputLimit { pause(reactor) }
+    pause(reactor)
     return Progress(consumed: 0)
   }
 
@@ -147,13 +151,9 @@ final class Channel: @unchecked Sendable {
   }
 
   private func showRest(_ reactor: Reactor) {
-    if backlog == .left {
-      // Reading that resumes shows again what was left.
-      pause(reactor)
-      backlog = .coming
-    }
     guard isPaused else { return }
     isPaused = false
+    if backlog == .left { backlog = .coming }
     reactor.resumeReading(connection)
   }
 
@@ -199,6 +199,9 @@ final class Channel: @unchecked Sendable {
   /// Why nothing can be sent; nil when it can.
   func refusal(_ reactor: Reactor) -> TransportError? {
     if let failure { return failure }
+    if hasFinished {
+      return TransportError(.closed, "writing after finishWriting", address: peer)
+    }
     return reactor.isOpen(connection)
       ? nil : TransportError(.closed, "the connection is being closed", address: peer)
   }
@@ -233,6 +236,11 @@ final class Channel: @unchecked Sendable {
     return true
   }
 
+  func finishWriting(_ reactor: Reactor) {
+    hasFinished = true
+    reactor.finishSending(connection)
+  }
+
   func close(flush: Bool, _ reactor: Reactor) {
     for index in keptFirst..<kept.count { kept[index].release() }
     kept = []
@@ -247,7 +255,8 @@ final class Channel: @unchecked Sendable {
 
   /// Whether it could serve another user: open, with nothing left over from the last one.
   func isClean(_ reactor: Reactor) -> Bool {
-    failure == nil && !hasEnded && backlog == .none && kept.isEmpty && reactor.isOpen(connection)
+    failure == nil && !hasEnded && !hasFinished && backlog == .none && kept.isEmpty
+      && reactor.isOpen(connection)
   }
 }
 
@@ -294,8 +303,6 @@ final class TaskEndpoint: Endpoint, FrameViewer {
   private var channels: [Channel?] = []
   private let opened: (Channel) -> Void
   private let failed: (ConnectionID, CloseReason) -> Void
-  /// Input gathered for one connection before reading is paused, in bytes.
-  let inputLimit = 64 << 10
   let sendHighWatermark: Int
   private(set) var isEnded = false
 

@@ -1,5 +1,5 @@
-/// A TCP connection that one task owns: it reads what comes, writes with backpressure, and closes it
-/// by letting go of it.
+/// A TCP connection that one task owns: it reads what comes, writes with backpressure, and closes
+/// it by letting go of it.
 ///
 /// ```swift
 /// while let bytes = try await connection.next() {
@@ -13,11 +13,11 @@
 /// calls hop to the reactor and back.
 ///
 /// Everything queued in one turn of the reactor leaves in one system call. When more than the
-/// reactor's high watermark is queued, `write` waits until the peer has taken enough; when the owner
-/// does not read, reading stops after 64 KiB, and the peer has to wait.
+/// reactor's high watermark is queued, `write` waits until the peer has taken enough; when the
+/// owner does not read, reading stops after a few blocks, and the peer has to wait.
 ///
-/// What it does not do: TLS, datagrams, and reading by two tasks at a time (`next` is mutating, so the
-/// compiler refuses it). Others write through `writer`.
+/// What it does not do: TLS, datagrams, and reading by two tasks at a time (`next` is mutating, so
+/// the compiler refuses it). Others write through `writer`.
 public struct Connection: ~Copyable, Sendable {
   let channel: Channel
   private var isOpen = true
@@ -48,9 +48,9 @@ public struct Connection: ~Copyable, Sendable {
   /// The next bytes, as they came; on a framed connection the next frame. `nil` when the peer has
   /// finished sending, or the server is stopping: finish what you are at and return.
   ///
-  /// With `limit`, throws `.timedOut` when nothing comes in time. Throws `.cancelled` when the task is
-  /// cancelled while it waits, `.reset` and others when the connection broke. A read that timed out
-  /// or was cancelled took nothing: the connection can be used further.
+  /// With `limit`, throws `.timedOut` when nothing comes in time. Throws `.cancelled` when the task
+  /// is cancelled while it waits, `.reset` and others when the connection broke. A read that timed
+  /// out or was cancelled took nothing: the connection can be used further.
   public nonisolated(nonsending) mutating func next(
     within limit: Duration? = nil
   ) async throws(TransportError) -> Slice? {
@@ -89,8 +89,8 @@ public struct Connection: ~Copyable, Sendable {
     }
   }
 
-  /// The next line, without its end (LF or CR LF); `nil` when the peer has finished sending, also in
-  /// the middle of one.
+  /// The next line, without its end (LF or CR LF); `nil` when the peer has finished sending, also
+  /// in the middle of one.
   ///
   /// Throws `.limitExceeded` when a line is longer than `byteLimit` bytes, and what `next` throws.
   public nonisolated(nonsending) mutating func nextLine(
@@ -137,6 +137,13 @@ public struct Connection: ~Copyable, Sendable {
     _ text: String, within limit: Duration? = nil
   ) async throws(TransportError) {
     try await writer.write(text, within: limit)
+  }
+
+  /// Ends this side's direction once everything queued is sent, and goes on reading: the peer sees
+  /// the end of its input. Writing throws from here on.
+  public func finishWriting() {
+    let channel = channel
+    _ = channel.executor.perform { channel.finishWriting($0) }
   }
 
   // MARK: Closing

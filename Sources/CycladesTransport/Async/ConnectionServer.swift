@@ -10,13 +10,13 @@ import Synchronization
 /// }
 /// ```
 ///
-/// Tasks run on the reactor of their connection. What a handler returns from is closed in an orderly
-/// way; what it throws is logged at debug level and aborts its connection, and no other.
+/// Tasks run on the reactor of their connection. What a handler returns from is closed in an
+/// orderly way; what it throws is logged at debug level and aborts its connection, and no other.
 ///
 /// Ending: `shutDown` (or a graceful shutdown of the service) stops accepting, and `next` of every
 /// connection returns `nil` once what has arrived is read. Handlers have `drainTimeout` to return;
-/// then their tasks are cancelled and their connections aborted. Cancelling the task of `run` aborts
-/// at once.
+/// then their tasks are cancelled and their connections aborted. Cancelling the task of `run`
+/// aborts at once.
 public final class ConnectionServer: Sendable {
   /// Serves one connection, on its reactor.
   public typealias Handler = @Sendable (inout Connection) async throws -> Void
@@ -43,7 +43,8 @@ public final class ConnectionServer: Sendable {
 
   /// Listens on every reactor of the group. Connections wait in the backlog until `run`.
   ///
-  /// Throws `.listenFailed` with the address when it is in use, not permitted or not of this machine.
+  /// Throws `.listenFailed` with the address when it is in use, not permitted or not of this
+  /// machine.
   public static func bind(
     to address: SocketAddress, on group: ReactorGroup, backlog: Int = 1024, mode: Mode = .stream,
     drainTimeout: Duration = .seconds(10), logger: Logger

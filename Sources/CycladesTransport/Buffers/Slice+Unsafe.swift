@@ -56,8 +56,8 @@ internal import CCycladesBuffer
   }
 }
 
-/// A C slice and the reference it owns, on its way between threads. Whoever has it releases it, once,
-/// on its reactor's thread.
+/// A C slice and the reference it owns, on its way between threads. Whoever has it releases it,
+/// once, on its reactor's thread.
 @safe struct SliceReference: @unchecked Sendable {
   private(set) var raw: cyc_slice
 

@@ -87,8 +87,8 @@ final class ConnectRace: @unchecked Sendable {
 extension Connection {
   /// Connects to the first of `addresses` that answers; they race as RFC 8305 has it.
   ///
-  /// Throws `.refused`, `.unreachable`, `.timedOut` and so on, with the address and the error number
-  /// of the attempt that failed last; `.cancelled` when the task is cancelled meanwhile.
+  /// Throws `.refused`, `.unreachable`, `.timedOut` and so on, with the address and the error
+  /// number of the attempt that failed last; `.cancelled` when the task is cancelled meanwhile.
   public nonisolated(nonsending) static func connect(
     to addresses: [SocketAddress], on executor: ReactorExecutor, mode: Mode = .stream,
     timeout: Duration = .seconds(5)
@@ -121,7 +121,8 @@ extension Connection {
   }
 }
 
-/// Lets a cancellation find a race that may not have begun. Unchecked: on the reactor's thread only.
+/// Lets a cancellation find a race that may not have begun. Unchecked: on the reactor's thread
+/// only.
 private final class RaceHolder: @unchecked Sendable {
   private var race: ConnectRace?
   private var isCancelled = false

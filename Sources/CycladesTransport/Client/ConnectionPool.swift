@@ -1,4 +1,5 @@
-/// Connections to one server, kept for reuse: an actor that lives on the reactor of its connections.
+/// Connections to one server, kept for reuse: an actor that lives on the reactor of its
+/// connections.
 ///
 /// ```swift
 /// let pool = ConnectionPool(host: "db.example", port: 6379, on: group.next())
@@ -9,9 +10,9 @@
 /// ```
 ///
 /// A connection serves one user at a time. It is kept when its user returned and nothing was left
-/// unread; the one that was used last is used next, so that a quiet pool shrinks. When all are in use
-/// further users wait in order. A connection that cannot be made is tried again, with growing and
-/// randomly shortened pauses.
+/// unread; the one that was used last is used next, so that a quiet pool shrinks. When all are in
+/// use further users wait in order. A connection that cannot be made is tried again, with growing
+/// and randomly shortened pauses.
 public actor ConnectionPool {
   /// Limits of a pool.
   public struct Configuration: Sendable {
@@ -92,8 +93,8 @@ public actor ConnectionPool {
   /// Lends a connection to `body`; waits for one when all are in use.
   ///
   /// When `body` throws, its connection is closed: what it left unfinished must not meet the next
-  /// user. Throws what `body` throws, why no connection could be made, `.limitExceeded` when too many
-  /// wait, `.cancelled`, or `.closed` when the pool was shut down.
+  /// user. Throws what `body` throws, why no connection could be made, `.limitExceeded` when too
+  /// many wait, `.cancelled`, or `.closed` when the pool was shut down.
   public nonisolated(nonsending) func withConnection<R>(
     _ body: (inout Connection) async throws -> R
   ) async throws -> R {

@@ -103,6 +103,9 @@ public struct ConnectionIO {
   /// Undoes `pauseReading`; unconsumed input is shown again in the next turn.
   public func resumeReading() { reactor.resumeReading(connection) }
 
+  /// Ends this side's direction once the queue is out, and goes on receiving.
+  public func finishSending() { reactor.finishSending(connection) }
+
   /// Closes the connection, after the send queue is out or at once.
   public func close(flush: Bool, reason: CloseReason = .local) {
     reactor.close(connection, flush: flush, reason: reason)

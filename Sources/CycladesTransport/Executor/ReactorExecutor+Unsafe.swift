@@ -15,9 +15,9 @@ import Synchronization
 /// turn ends; what comes from elsewhere goes through the mailbox and wakes the reactor only when it
 /// is parked. Code on it must not block: everything on the reactor waits for it.
 ///
-/// One queue serves as both kinds of executor, so a task that prefers it calls an actor that lives on
-/// it without leaving the thread. A job that is enqueued when the reactor has stopped still runs,
-/// after those before it, on the global executor: a task is never lost.
+/// One queue serves as both kinds of executor, so a task that prefers it calls an actor that lives
+/// on it without leaving the thread. A job that is enqueued when the reactor has stopped still
+/// runs, after those before it, on the global executor: a task is never lost.
 @safe public final class ReactorExecutor: SerialExecutor, TaskExecutor, @unchecked Sendable {
   /// How many rounds of jobs that make further jobs run before input is looked at again.
   private static let roundsMax = 16

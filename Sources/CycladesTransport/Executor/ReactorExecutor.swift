@@ -1,8 +1,8 @@
 extension ReactorExecutor {
   /// Runs `body` with the reactor on its thread, from any task, and returns what it returned.
   ///
-  /// The way to use a reactor's own API - listen, connect, timers, files - from `async` code. Throws
-  /// `.closed` when the reactor has stopped, and what `body` throws.
+  /// The way to use a reactor's own API - listen, connect, timers, files - from `async` code.
+  /// Throws `.closed` when the reactor has stopped, and what `body` throws.
   public nonisolated(nonsending) func withReactor<R: Sendable>(
     _ body: @escaping @Sendable (Reactor) throws -> R
   ) async throws -> R {
@@ -43,8 +43,8 @@ extension ReactorExecutor {
   }
 }
 
-/// One wait of one task. Unchecked: but for the executor, touched on the reactor's thread only, until
-/// that has stopped.
+/// One wait of one task. Unchecked: but for the executor, touched on the reactor's thread only,
+/// until that has stopped.
 private final class Nap: @unchecked Sendable {
   enum Ending: Sendable { case over, cancelled, stopped }
   private let executor: ReactorExecutor

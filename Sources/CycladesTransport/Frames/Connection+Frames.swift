@@ -23,8 +23,8 @@ public struct Frame: ~Copyable, Sendable {
 extension Connection {
   /// The next sealed frame of a connection in the mode `.frames`; `nil` as `next`.
   ///
-  /// Throws `.protocolViolation` when a frame is wrong; the connection is closed then. The payload is
-  /// where the kernel put it. Throws what `next` throws.
+  /// Throws `.protocolViolation` when a frame is wrong; the connection is closed then. The payload
+  /// is where the kernel put it. Throws what `next` throws.
   public nonisolated(nonsending) mutating func nextFrame(
     within limit: Duration? = nil
   ) async throws(TransportError) -> Frame? {

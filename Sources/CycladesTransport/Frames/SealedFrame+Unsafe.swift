@@ -1,7 +1,7 @@
 internal import CCycladesReactor
 
-/// The format of frames that prove they arrived whole; `SealedFrames` and `Connection.nextFrame` speak
-/// it.
+/// The format of frames that prove they arrived whole; `SealedFrames` and `Connection.nextFrame`
+/// speak it.
 ///
 /// | offset | size | |
 /// |---|---|---|

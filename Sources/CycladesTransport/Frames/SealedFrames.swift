@@ -1,9 +1,9 @@
 /// The state and the code of one connection that speaks sealed frames, as a value.
 ///
-/// `SealedFrames` verifies every frame before the handler sees it. A payload is shown where the kernel
-/// put it: nothing is copied between the socket and `received`, but for the one frame per 256 KiB
-/// block that began in the block before. `ConnectionIO.share(_:)` keeps a part of a *frame*, whose
-/// payload starts at `SealedFrame.headerSize`.
+/// `SealedFrames` verifies every frame before the handler sees it. A payload is shown where the
+/// kernel put it: nothing is copied between the socket and `received`, but for the one frame per
+/// 256 KiB block that began in the block before. `ConnectionIO.share(_:)` keeps a part of a
+/// *frame*, whose payload starts at `SealedFrame.headerSize`.
 public protocol FrameHandler: ~Copyable {
   /// The connection was accepted, or connected.
   mutating func opened(_ io: inout ConnectionIO)

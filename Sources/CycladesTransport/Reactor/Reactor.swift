@@ -86,7 +86,7 @@ public final class Reactor {
       if isStopping, hasNothingLeft, mailbox.close() { return }
       let park = deferred.isEmpty && executor.isIdle && mailbox.prepareToPark()
       let events = try core.turn(park: park)
-      mailbox.unpark()
+      if park { mailbox.unpark() }
       deliver(events)
       runDeferred()
       mailbox.drain(self)
@@ -259,8 +259,8 @@ public final class Reactor {
   /// for it. Only inside `received`; the range counts from the start of its span.
   ///
   /// The part keeps its whole block, at most `receiveBlockSize`, until it is sent.
-  public func send(_ connection: ConnectionID, sharing range: Range<Int>) {
-    core.send(connection, sharing: range)
+  public func send(_ connection: ConnectionID, received range: Range<Int>) {
+    core.send(connection, shareReference(range))
   }
 
   /// Queues a copy of bytes, made next to what else was copied for this connection.
@@ -324,12 +324,6 @@ public final class Reactor {
 
   func shareReference(_ range: Range<Int>) -> SliceReference {
     shownFrame?.share(range) ?? core.shareInput(range)
-  }
-
-  /// Queues a part of the input that `received` is being shown, by reference and without an object
-  /// for it. Only inside `received`; the range counts from the start of its span.
-  public func send(_ connection: ConnectionID, received range: Range<Int>) {
-    core.send(connection, shareReference(range))
   }
 
   // MARK: Files

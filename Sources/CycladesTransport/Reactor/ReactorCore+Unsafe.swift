@@ -8,8 +8,9 @@ internal import CCycladesReactor
   private let raw: OpaquePointer
 
   init(_ configuration: ReactorConfiguration, pool: BufferPool) throws(TransportError) {
+    let io = try configuration.resolvedIO()
     var options = cyc_reactor_options(
-      io: try configuration.resolvedIO().raw,
+      io: io.raw,
       connections_max: UInt32(configuration.connectionsMax),
       receive_blocks: UInt32(configuration.receiveBlocks),
       receive_block_size: UInt32(configuration.receiveBlockSize),
@@ -22,7 +23,9 @@ internal import CCycladesReactor
       socket_receive_buffer: UInt32(configuration.socketReceiveBufferBytes ?? 0))
     var error: Int32 = 0
     guard let raw = unsafe cyc_reactor_create(&options, pool.raw, &error) else {
-      throw Self.refusal(error)
+      throw io == .epoll
+        ? TransportError(.ringUnavailable, "epoll is not available", errno: error)
+        : Self.refusal(error)
     }
     unsafe self.raw = raw
   }
@@ -137,12 +140,6 @@ internal import CCycladesReactor
 
   func send(_ connection: ConnectionID, _ bytes: Bytes) {
     unsafe cyc_send_slice(raw, connection.rawValue, bytes.retainedSlice())
-  }
-
-  func send(_ connection: ConnectionID, sharing range: Range<Int>) {
-    precondition(range.lowerBound >= 0, "range out of bounds")
-    unsafe cyc_send_shared(
-      raw, connection.rawValue, UInt32(range.lowerBound), UInt32(range.count))
   }
 
   /// Takes over the reference.

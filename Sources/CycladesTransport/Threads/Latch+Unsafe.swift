@@ -34,6 +34,31 @@ import Glibc
   }
 }
 
+/// A value behind a lock of the thread library.
+///
+/// Not `Synchronization.Mutex`: when that is contended, the kernel hands it over, which thread
+/// sanitizer cannot see, and it reports races that are none.
+@safe final class Lock<Value>: @unchecked Sendable {
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private var value: Value
+
+  init(_ value: Value) {
+    self.value = value
+    unsafe pthread_mutex_init(mutex, nil)
+  }
+
+  deinit {
+    unsafe pthread_mutex_destroy(mutex)
+    unsafe mutex.deallocate()
+  }
+
+  func withLock<R>(_ body: (inout Value) -> R) -> R {
+    unsafe pthread_mutex_lock(mutex)
+    defer { unsafe pthread_mutex_unlock(mutex) }
+    return body(&value)
+  }
+}
+
 /// Starts a detached thread with a name (cut to the system's 15 bytes); false when it is refused.
 func startThread(name: String, _ body: @escaping @Sendable () -> Void) -> Bool {
   final class Start {

@@ -13,7 +13,7 @@ public final class Mailbox: Sendable {
     var closed = false
     var isEmpty: Bool { messages.isEmpty && jobs.isEmpty && slices.isEmpty }
   }
-  private let state = Mutex(State())
+  private let state = Lock(State())
   private let hasMail = Atomic(false)
   private let parked = Atomic(false)
   private let waker: Waker

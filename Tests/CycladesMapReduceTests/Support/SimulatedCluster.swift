@@ -12,6 +12,8 @@ struct SimulatedCluster {
     var death = 4
     var freeze = 6
     var calm = 1500
+    /// The logged decision at which the coordinator dies, with all its workers; from 1.
+    var crashAt: Int?
   }
 
   struct SimulatedWorker {
@@ -35,6 +37,11 @@ struct SimulatedCluster {
   /// Published parts, with the attempt that was elected.
   private(set) var published: [Int: Int] = [:]
   private(set) var outcome: CoordinatorEffect?
+  /// What the ledger knows.
+  private(set) var record: JobRecord
+  /// Decisions on their way to it, in order.
+  private var decisions: [(at: Int, Decision)] = []
+  private var logged = 0
   private(set) var trace: UInt64 = 0
   /// What went wrong, if something did.
   private(set) var violation: String?
@@ -50,6 +57,8 @@ struct SimulatedCluster {
   init(_ plan: Plan) {
     self.plan = plan
     random = SplitMix(state: plan.seed)
+    record = JobRecord(
+      name: "job", incarnation: 1, maps: plan.maps, partitions: plan.partitions)
     coordinator = Coordinator(
       maps: plan.maps, partitions: plan.partitions, patience: 30, badRecordLimit: 0,
       describe: { "\($0)" })
@@ -61,6 +70,7 @@ struct SimulatedCluster {
     while outcome == nil && violation == nil && now < limit {
       now += 1
       deliver(.tick(UInt64(now)))
+      deliverDecisions()
       deliverReports()
       for index in workers.indices.reversed() { stepWorker(index) }
     }
@@ -92,6 +102,34 @@ struct SimulatedCluster {
     for (_, event) in due { deliver(event) }
   }
 
+  private mutating func deliverDecisions() {
+    while let (at, decision) = decisions.first, at <= now {
+      decisions.removeFirst()
+      record.note(decision)
+      logged += 1
+      // It dies when the ledger has the decision and before it hears of it.
+      if logged == plan.crashAt { return replaceCoordinator() }
+      deliver(.logged(decision))
+    }
+  }
+
+  private mutating func replaceCoordinator() {
+    workers = []
+    reports = []
+    decisions = []
+    let isDecided = record.outcome != nil
+    record.incarnation += 1
+    coordinator = Coordinator(
+      maps: plan.maps, partitions: plan.partitions, patience: 30, badRecordLimit: 0,
+      describe: { "\($0)" })
+    var effects: [CoordinatorEffect] = []
+    coordinator.resume(record, &effects)
+    coordinator.step(.tick(UInt64(now)), &effects)
+    if isDecided { record.outcome = nil }
+    for effect in effects { carryOut(effect) }
+    for _ in 0..<plan.workers { spawn() }
+  }
+
   private mutating func deliver(_ event: CoordinatorEvent) {
     var effects: [CoordinatorEffect] = []
     coordinator.step(event, &effects)
@@ -107,10 +145,17 @@ struct SimulatedCluster {
       let before = workers[index].inbox.last?.at ?? 0
       let at = max(before, now + Int.random(in: 1...5, using: &random))
       workers[index].inbox.append((at, effect))
+    case .log(let decision):
+      let before = decisions.last?.at ?? 0
+      decisions.append((max(before, now + Int.random(in: 1...9, using: &random)), decision))
     case .publish(let partition, let attempt):
+      if record.parts[partition]?.attempt != attempt {
+        violation = "part \(partition) was published before it was logged"
+      }
       let name = Attempt(task: .reduce(partition), number: attempt)
       if !files.contains(name) { violation = "\(name) was elected without a file" }
-      if published.updateValue(attempt, forKey: partition) != nil {
+      let before = published.updateValue(attempt, forKey: partition)
+      if before != nil && (before != attempt || record.incarnation == 1) {
         violation = "part \(partition) was published twice"
       }
       send(.published(partition: partition), repeated: false)
@@ -131,6 +176,7 @@ struct SimulatedCluster {
       case .forget(let id, let map, let attempt): [4, id.rawValue, map, attempt]
       case .abandon(let id, let attempt): [5, id.rawValue, attempt.number]
       case .publish(let part, let attempt): [6, part, attempt]
+      case .log: [10]
       case .spawn: [7]
       case .complete: [8]
       case .fail: [9]
@@ -164,6 +210,10 @@ struct SimulatedCluster {
     case .runMap(_, let map, let attempt):
       begin(index, Attempt(task: .map(map), number: attempt))
     case .runReduce(_, let partition, let attempt, let sources):
+      // The upper bits of an attempt say whose it is.
+      if let elected = record.parts[partition], elected.attempt >> 16 < attempt >> 16 {
+        violation = "part \(partition) was elected and is done again"
+      }
       begin(index, Attempt(task: .reduce(partition), number: attempt))
       workers[index].sources = Dictionary(uniqueKeysWithValues: zip(sources.indices, sources))
       workers[index].fetched = []

@@ -6,15 +6,16 @@ import Testing
 struct StatusReportTests {
   private let report = StatusReport(
     cluster: "a \"quoted\" name", node: 2, version: "0.1.0", uptimeSeconds: 5, clients: 1,
+    founders: [1, 2, 3],
     nodes: [
       StatusReport.Node(
-        id: 1, peerAddress: "127.0.0.1:7201", clusterAddress: nil, plainAddress: nil,
-        isConnected: false)
+        id: 1, peerAddress: "127.0.0.1:7201", weight: 100, isDraining: false, clusterAddress: nil,
+        plainAddress: nil, isConnected: false)
     ],
     shards: [
       StatusReport.Shard(
-        id: 0, firstSlot: 0, lastSlot: 16_383, members: [1, 2, 3], leader: nil, role: "follower",
-        ballot: "3.1", commit: 10, applied: 9, lag: 1, keys: 4)
+        id: 0, firstSlot: 0, lastSlot: 16_383, members: [1, 2, 3], planned: nil, leader: nil,
+        role: "follower", ballot: "3.1", commit: 10, applied: 9, lag: 1, keys: 4)
     ],
     log: StatusReport.Log(bytes: 4096, segments: 1, syncs: 7))
 

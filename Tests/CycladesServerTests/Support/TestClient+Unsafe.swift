@@ -63,6 +63,12 @@ final class TestClient {
     return try read()
   }
 
+  /// As `ask`, with words in an array.
+  func ask(all words: [String]) throws -> Value {
+    try send(words)
+    return try read()
+  }
+
   /// Tells the server that nothing more is sent.
   func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 

@@ -5,11 +5,11 @@ import Logging
 
 @testable import CycladesServer
 
-/// Three nodes in this process, with data in a temporary folder that goes with `stop`.
+/// Three nodes in this process, and more that join, with data in a temporary folder that goes with `stop`.
 final class TestCluster {
   let folder: String
   private let patience: Duration
-  private let peers: [NodeID: SocketAddress]
+  private var peers: [NodeID: SocketAddress]
   private var servers: [NodeID: StoreServer] = [:]
 
   static let nodes = [NodeID(1), NodeID(2), NodeID(3)]
@@ -27,12 +27,19 @@ final class TestCluster {
   func start(_ node: NodeID) throws {
     var configuration = StoreServerConfiguration(
       node: node, peers: peers, directory: "\(folder)/node-\(node)")
+    configuration.founders = Self.nodes
     configuration.patience = patience
     let server = StoreServer(configuration, logger: Logger(label: "test") { _ in Silent() })
     try FileManager.default.createDirectory(
       atPath: folder, withIntermediateDirectories: true, attributes: nil)
     try server.start()
     servers[node] = server
+  }
+
+  /// Starts a node that the founders do not know.
+  func join(_ node: NodeID) throws {
+    peers[node] = try unusedPeerAddress()
+    try start(node)
   }
 
   /// Starts all nodes and waits until each knows all the others and every leader.
@@ -75,7 +82,7 @@ final class TestCluster {
   }
 
   func stop() async {
-    for node in Self.nodes { await stop(node) }
+    for node in Array(servers.keys) { await stop(node) }
     try? FileManager.default.removeItem(atPath: folder)
   }
 }

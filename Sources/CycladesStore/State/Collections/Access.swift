@@ -105,7 +105,13 @@ extension Invocation {
       return nil
     }
     guard range.contains(value) else {
-      if let text { reply.appendError(text) } else { reply.appendOutOfRange() }
+      if let text {
+        reply.appendError(text)
+      } else {
+        reply.appendError(
+          "ERR value is out of range, value must between \(range.lowerBound) and "
+            + "\(range.upperBound)")
+      }
       return nil
     }
     return value

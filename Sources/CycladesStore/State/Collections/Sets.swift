@@ -140,7 +140,7 @@ extension Shard {
     appendRandom(call, .set, count, &reply) { members, rank, reply in
       reply.appendBulk(members.member(rank))
     } head: { wanted, reply in
-      if count < 0 { reply.appendArray(wanted) } else { reply.appendSet(wanted, call.version) }
+      reply.appendArray(wanted)
     }
   }
 }

@@ -1,0 +1,63 @@
+#if Metrics
+  public import Metrics
+
+  // Only with the package trait "Metrics".
+
+  /// Exports what reactors count to swift-metrics, once per interval.
+  ///
+  /// Counting happens in C, in the reactors; a message never touches swift-metrics. Every metric
+  /// has the dimension `reactor`, the number of the reactor in its group.
+  public struct MetricsExporter: Sendable {
+    private let group: ReactorGroup
+    private let interval: Duration
+    private let prefix: String
+
+    /// Makes an exporter; labels start with `prefix` and a dot.
+    public init(
+      _ group: ReactorGroup, every interval: Duration = .seconds(10), prefix: String = "cyclades"
+    ) {
+      self.group = group
+      self.interval = interval
+      self.prefix = prefix
+    }
+
+    /// Exports until the task is cancelled or the reactors have stopped.
+    public func run() async {
+      var last = [ReactorStatistics](
+        repeating: ReactorStatistics(), count: group.executors.count)
+      while (try? await group.executors[0].sleep(for: interval)) != nil {
+        let now = await group.statistics()
+        guard now.count == last.count else { return }
+        for number in now.indices { export(now[number], since: last[number], number) }
+        last = now
+      }
+    }
+
+    private func export(_ now: ReactorStatistics, since last: ReactorStatistics, _ number: Int) {
+      let dimensions = [("reactor", "\(number)")]
+      func count(_ name: String, _ value: KeyPath<ReactorStatistics, UInt64>) {
+        Counter(label: "\(prefix).\(name)", dimensions: dimensions)
+          .increment(by: Int64(now[keyPath: value] - last[keyPath: value]))
+      }
+      func gauge(_ name: String, _ value: Int) {
+        Gauge(label: "\(prefix).\(name)", dimensions: dimensions).record(value)
+      }
+      count("turns", \.turns)
+      count("enters", \.enters)
+      count("received_bytes", \.receivedBytes)
+      count("sent_bytes", \.sentBytes)
+      count("copied_in_bytes", \.copiedInBytes)
+      count("copied_out_bytes", \.copiedOutBytes)
+      count("accepted", \.accepted)
+      count("refused_accepts", \.refusedAccepts)
+      count("connects", \.connects)
+      count("closes", \.closes)
+      count("starved", \.starved)
+      count("send_overflows", \.sendOverflows)
+      count("input_overflows", \.inputOverflows)
+      gauge("connections", now.connections)
+      gauge("operations", now.operations)
+      gauge("blocks", now.blocks)
+    }
+  }
+#endif
