@@ -84,7 +84,7 @@ simulate: build ## Run SEEDS simulated clusters with faults.
 	.build/release/cyclades simulate --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
 
 .PHONY: clients
-clients: tools build ## Drive a cluster with redis-cli, redis-benchmark and redis-py.
+clients: tools build ## Drive a cluster with the Redis clients that people have; print the table of them.
 	REQUESTS=$(REQUESTS) Tests/Clients/run.sh .build/release/cyclades
 
 .PHONY: soak
@@ -104,6 +104,11 @@ fuzz-store: setup ## Fuzz request parser and table, with sanitizers, FUZZ_SECOND
 bench-ring: setup ## Measure the ring against other searches, all in one run.
 	swift run -c release --package-path Benchmarks --scratch-path .build/benchmarks \
 	  bench-ring $(ARGS)
+
+.PHONY: bench-store
+bench-store: build ## Measure the store beside redis-server and etcd, all in one run.
+	@.ci/setup redis redis_server
+	python3 Benchmarks/bench-store/bench_store.py .build/release/cyclades $(ARGS)
 
 .PHONY: bench-transport
 bench-transport: setup ## Measure the transport beside raw C and SwiftNIO, all in one run.

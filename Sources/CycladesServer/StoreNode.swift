@@ -25,6 +25,7 @@ final class StoreNode {
   private(set) var clients = ClientTable()
   var subscriptions = Subscriptions()
   var blocked = BlockedPops()
+  let crowd: Crowd
   var statistics = ServerStatistics()
 
   /// Where replies are put together before they are sent, one at a time.
@@ -49,6 +50,7 @@ final class StoreNode {
     self.reactor = reactor
     self.logger = logger
     startedAt = reactor.now
+    crowd = Crowd(reactor)
     shards = try configuration.makeShardMap()
     var limits = RequestLimits()
     limits.bulkBytesMax = UInt32(configuration.maximumValueBytes)
@@ -140,9 +142,13 @@ final class StoreNode {
 
   /// Puts a reply together; its bytes are valid until the next one, and copied when kept longer.
   func compose(_ write: (inout Reply) -> Void) -> [UInt8] {
-    scratch.removeAll()
-    write(&scratch)
-    return scratch.bytes
+    // Taken out meanwhile: a command may answer other clients while its own reply is put together.
+    var reply = Reply()
+    swap(&reply, &scratch)
+    reply.removeAll()
+    write(&reply)
+    defer { swap(&reply, &scratch) }
+    return reply.bytes
   }
 
   // MARK: - Drain
@@ -180,7 +186,10 @@ private final class OutcomeReceiver: ReplicaHostDelegate, TurnObserver {
     node?.completed(context, outcome, reply)
   }
 
-  func turnEnding() { node?.retryPops() }
+  func turnEnding() {
+    node?.crowd.count()
+    node?.retryPops()
+  }
 
   func noticed(_ notice: RawSpan, from peer: NodeID) { node?.noticed(notice) }
 
@@ -190,6 +199,7 @@ private final class OutcomeReceiver: ReplicaHostDelegate, TurnObserver {
 }
 
 extension StoreNode {
+  /// The host may be in the middle of a shard's changes: no shard is looked at before the turn ends.
   func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
     if let client = clients[ConnectionID(rawValue: context.a)] {
       client.completed(Ticket(context), outcome, reply)
@@ -197,7 +207,7 @@ extension StoreNode {
       // A client that left meanwhile has no use for its replies; what it popped goes back.
       putBack(context, outcome, reply)
     }
-    retryPops()
+    if !blocked.isEmpty { retryPopsSoon() }
   }
 
   func failed(_ error: ReplicationError) {

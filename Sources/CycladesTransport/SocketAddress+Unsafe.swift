@@ -41,6 +41,9 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     self.init(kind: .local(path: path), port: 0)
   }
 
+  /// Whether it is an IPv6 address.
+  var isIPv6: Bool { if case .ipv6 = kind { true } else { false } }
+
   /// Reads `HOST:PORT` or `[IPV6]:PORT` and resolves it as `init(host:port:)` does, or
   /// `unix:PATH`.
   public init(parsing text: String) throws(TransportError) {

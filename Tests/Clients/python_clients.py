@@ -18,7 +18,7 @@ if library == "redis-py":
 redis = importlib.import_module("valkey" if library == "valkey-py" else "redis")
 Client = redis.Valkey if library == "valkey-py" else redis.Redis
 ClusterClient = redis.ValkeyCluster if library == "valkey-py" else redis.RedisCluster
-ClientError = redis.ValkeyError if library == "valkey-py" else ClientError
+ClientError = redis.ValkeyError if library == "valkey-py" else redis.RedisError
 
 checks = 0
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Drives a three-node cluster with the clients that people have: redis-cli, redis-benchmark, redis-py.
+# Drives a three-node cluster with the clients that people have, and prints the table of clients that
+# the README shows.
 #
 # usage: run.sh [CYCLADES]       the built executable, .build/release/cyclades by default
 #
 # REQUESTS         requests of each benchmark (100000)
-# CYCLADES_PYTHON  a Python with redis-py (python3)
+# CYCLADES_PYTHON  a Python with redis-py, hiredis, valkey-py and valkey-glide (python3)
 set -euo pipefail
 
 cyclades=${1:-.build/release/cyclades}
@@ -68,21 +69,46 @@ for node in 0 1 2; do
   expect "${plain[node]}" $((node + 1)) incr cli:counter
 done
 
-for node in 0 1 2; do
-  for depth in 1 16; do
-    echo "redis-benchmark: node $((node + 1)), pipeline $depth, $requests requests"
-    redis-benchmark -p "${plain[node]}" -t set,get -n "$requests" -c 50 -P "$depth" -q \
-      >"$data/benchmark" 2>&1 || fail "redis-benchmark: $(tail -n 1 "$data/benchmark")"
-    if grep -qi error "$data/benchmark"; then fail "redis-benchmark: $(cat "$data/benchmark")"; fi
-    tr '\r' '\n' <"$data/benchmark" | grep 'requests per second' | sed 's/^/  /'
-  done
-done
+version=$(redis-cli --version | awk '{ print $2 }')
+rows=("redis-cli|$version|plain, and cluster with redirects|12 answers")
 
+# Measures and expects no error; the rest is how redis-benchmark is called.
+benchmark() {
+  local name=$1
+  shift
+  echo "redis-benchmark: $name, $requests requests"
+  redis-benchmark "$@" -t set,get,incr,lpush,rpop,sadd,hset,mset -n "$requests" -c 50 -q \
+    >"$data/benchmark" 2>&1 || fail "redis-benchmark: $(tail -n 1 "$data/benchmark")"
+  if grep -qi error "$data/benchmark"; then fail "redis-benchmark: $(cat "$data/benchmark")"; fi
+  tr '\r' '\n' <"$data/benchmark" | grep 'requests per second' | sed 's/^/  /'
+}
+
+benchmark "node 1" -p "${plain[0]}" -P 1
 for node in 0 1 2; do
-  "$python" "$clients/redis_py_smoke.py" 127.0.0.1 "${plain[node]}"
+  benchmark "node $((node + 1)), pipeline 16" -p "${plain[node]}" -P 16
 done
+benchmark "cluster" -p $((port + 1)) --cluster
+benchmark "cluster, pipeline 16" -p $((port + 1)) --cluster -P 16
+rows+=("redis-benchmark|$version|plain and \`--cluster\`, pipeline 1 and 16|8 tests")
+
+for library in redis-py redis-py+hiredis valkey-py; do
+  for node in 0 1 2; do
+    row=$("$python" "$clients/python_clients.py" "$library" "${plain[node]}" $((port + 1 + node))) \
+      || fail "$library failed on node $((node + 1))"
+  done
+  rows+=("$row")
+done
+row=$("$python" "$clients/glide_client.py" "${plain[1]}" $((port + 2))) || fail "valkey-glide failed"
+rows+=("$row")
 
 kill -TERM "$cluster"
 wait "$cluster" || fail "the cluster ended with exit code $? after SIGTERM"
 cluster=
+echo
+{
+  echo 'client|version|how|checked'
+  echo '---|---|---|---'
+  printf '%s\n' "${rows[@]}"
+} | sed 's/|/ | /g; s/^/| /; s/$/ |/'
+echo
 echo "All clients are content."

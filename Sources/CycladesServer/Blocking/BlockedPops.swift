@@ -94,6 +94,10 @@ struct BlockedPops {
   /// Pops under way whose client has left.
   private var orphans: [RequestContext: BlockedPop] = [:]
   private(set) var count = 0
+  /// Keys that lost their last waiter, which a shard has not been told yet.
+  private var forgotten: Set<Key> = []
+  /// True while a look at the shards is due.
+  var isRetryDue = false
 
   var isEmpty: Bool { count == 0 }
 
@@ -110,21 +114,28 @@ struct BlockedPops {
     }
   }
 
-  /// Takes a pop off its queues; the keys that nobody waits for any more.
-  mutating func remove(_ pop: BlockedPop) -> [[UInt8]] {
+  /// Takes a pop off its queues.
+  mutating func remove(_ pop: BlockedPop) {
     count -= 1
     groups[pop.duty.group]! -= 1
     if groups[pop.duty.group] == 0 {
       groups[pop.duty.group] = nil
       copies[pop.duty.group] = nil
     }
-    return Set(pop.keys).filter { bytes in
+    for bytes in Set(pop.keys) {
       let key = Key(group: pop.duty.group, bytes: bytes)
       queues[key]?.removeAll { $0 === pop }
-      guard queues[key]?.isEmpty == true else { return false }
+      guard queues[key]?.isEmpty == true else { continue }
       queues[key] = nil
-      return true
+      forgotten.insert(key)
     }
+  }
+
+  /// The keys that nobody waits for any more.
+  mutating func takeForgotten() -> [(group: UInt32, key: [UInt8])] {
+    if forgotten.isEmpty { return [] }
+    defer { forgotten = [] }
+    return forgotten.filter { queues[$0] == nil }.map { ($0.group, $0.bytes) }
   }
 
   /// The pops that wait for a key, in order.

@@ -85,6 +85,7 @@ extension Client {
     } else {
       conclude(pop, ending)
       resumeIfPossible()
+      closeIfDone()
     }
   }
 

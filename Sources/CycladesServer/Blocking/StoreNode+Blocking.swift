@@ -18,9 +18,7 @@ extension StoreNode {
   func dequeue(_ pop: BlockedPop) {
     if let timer = pop.timer { reactor.cancel(timer) }
     pop.timer = nil
-    let forgotten = blocked.remove(pop)
-    guard let shard = host.shard(pop.duty.group) else { return }
-    for key in forgotten { shard.forget(key) }
+    blocked.remove(pop)
   }
 
   private func poll(_ pop: BlockedPop) {
@@ -40,8 +38,17 @@ extension StoreNode {
     for key in isNew ? blocked.keys(of: group) : keys { shard.await(key) }
   }
 
-  /// Tries the pops whose keys were written to, for each key the one that waits longest.
+  /// Has `retryPops` called within a moment, should nothing else happen.
+  func retryPopsSoon() {
+    guard !blocked.isRetryDue else { return }
+    blocked.isRetryDue = true
+    _ = reactor.schedule(after: .zero) { [weak self] in self?.blocked.isRetryDue = false }
+  }
+
+  /// Tries the pops whose keys were written to, for each key the one that waits longest; at the end of
+  /// a turn.
   func retryPops() {
+    for (group, key) in blocked.takeForgotten() { host.shard(group)?.forget(key) }
     guard !blocked.isEmpty else { return }
     for group in blocked.groups.keys.sorted() {
       guard let shard = host.shard(group) else { continue }

@@ -54,6 +54,9 @@ final class Client {
     }
   }
 
+  /// What a client may send ahead while a pop of its own waits.
+  private static let unparsedMax = 64 << 10
+
   let id: UInt64
   let connection: ConnectionID
   let port: Port
@@ -110,7 +113,7 @@ final class Client {
     var consumed = 0
     while consumed < bytes.byteCount {
       guard !isEnding else { break }
-      guard mayStart() else { return Progress(consumed: consumed) }
+      guard mayStart(bytes.byteCount - consumed) else { return Progress(consumed: consumed) }
       let rest = bytes.extracting(consumed..<bytes.byteCount)
       switch parser.parse(rest) {
       case .request(let byteCount):
@@ -162,12 +165,13 @@ final class Client {
   }
 
   /// Stops reading while too much is owed.
-  private func mayStart() -> Bool {
+  private func mayStart(_ unparsed: Int) -> Bool {
     guard case .none = pause else {
       isHoldingInput = true
+      if unparsed > Self.unparsedMax { node.reactor.pauseReading(connection) }
       return false
     }
-    if window.isOpen(load) { return true }
+    if window.isOpen(load), !node.crowd.holds(back: self) { return true }
     pauseReading(.window)
     return false
   }
@@ -189,6 +193,8 @@ final class Client {
   func wait(for command: Awaited) {
     awaited = command
     pause = .awaited
+    // While a pop waits, which may be for ever, the end of the connection must be noticed.
+    if case .pop = command { return }
     node.reactor.pauseReading(connection)
   }
 
@@ -197,11 +203,13 @@ final class Client {
     switch pause {
     case .none: return
     case .window:
-      guard window.mayReopen(load) else { return }
+      guard window.mayReopen(load), !node.crowd.holds(back: self) else { return }
     case .reads(let group):
       guard order.passage(for: group, isReadOnly: false) != .hold else { return }
     case .awaited:
       guard awaited == nil else { return }
+      // What came while a pop waited is only offered again to who stopped reading.
+      node.reactor.pauseReading(connection)
     }
     pause = .none
     node.reactor.resumeReading(connection)
@@ -286,7 +294,7 @@ final class Client {
     replies.isEmpty && (isEnding || (hasInputEnded && !isHoldingInput))
   }
 
-  private func closeIfDone() {
+  func closeIfDone() {
     guard isDone else { return }
     // A flushing close waits for the client to close as well; without need when it has all it is owed.
     node.reactor.close(connection, flush: node.reactor.queuedBytes(connection) > 0)

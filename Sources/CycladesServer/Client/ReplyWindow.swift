@@ -8,6 +8,8 @@
 /// Large requests are bounded by their own size: however small their replies, what waits for the
 /// shards is memory too.
 ///
+/// Many slow clients together may still be too much: that is for `Crowd` to see.
+///
 /// What was answered but not sent yet is the transport's to count: a connection above its send
 /// watermark starts nothing, and `drained` says when to look again.
 struct ReplyWindow {

@@ -45,7 +45,6 @@ extension ServerCommands {
     case "UNBLOCK" where count == 3 || count == 4:
       reply.appendInteger(try unblock(client, arguments) ? 1 : 0)
     case "GETREDIR" where count == 2: reply.appendInteger(-1)
-    case "CAPA" where count > 2: reply.appendOK()
     case "KILL" where count > 2:
       try kill(client, arguments, &reply)
     case "HELP" where count == 2:
@@ -59,7 +58,7 @@ extension ServerCommands {
 
   private static let clientSubcommands: Set<String> = [
     "ID", "GETNAME", "SETNAME", "SETINFO", "INFO", "LIST", "NO-EVICT", "NO-TOUCH", "KILL",
-    "UNBLOCK", "GETREDIR", "CAPA", "HELP",
+    "UNBLOCK", "GETREDIR", "HELP",
   ]
 
   private static let clientHelp = [
@@ -71,7 +70,8 @@ extension ServerCommands {
     "INFO", "    Describe the current connection.",
     "LIST [ID <id> ...]", "    Describe all connections of this node.",
     "KILL <ip:port> | KILL (ID <id> | ADDR <ip:port>) ...", "    Close connections.",
-    "UNBLOCK <id> [TIMEOUT|ERROR]", "    End a command that waits, as its timeout or an error would.",
+    "UNBLOCK <id> [TIMEOUT|ERROR]",
+    "    End a command that waits, as its timeout or an error would.",
     "NO-EVICT (ON|OFF)", "    Accepted; nothing is ever evicted.",
     "NO-TOUCH (ON|OFF)", "    Accepted; reads never change keys.",
   ]

@@ -96,7 +96,8 @@ extension StoreNode {
       name: "Clients",
       fields: [
         ("connected_clients", String(clients.count)),
-        ("maxclients", String(configuration.maximumClients)), ("blocked_clients", String(blocked.count)),
+        ("maxclients", String(configuration.maximumClients)),
+        ("blocked_clients", String(blocked.count)),
       ])
   }
 

@@ -162,8 +162,11 @@ enum RESPReader {
     var isNegative = false
     while reply.byte(at: position) != UInt8(ascii: "\r") {
       let byte = reply.byte(at: position)
-      if byte == UInt8(ascii: "-") { isNegative = true }
-      number = number &* 10 &+ Int(byte) &- 48
+      if byte == UInt8(ascii: "-") {
+        isNegative = true
+      } else {
+        number = number &* 10 &+ Int(byte) &- 48
+      }
       position += 1
     }
     return (isNegative ? 0 &- number : number, position + 2)

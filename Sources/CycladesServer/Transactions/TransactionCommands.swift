@@ -154,6 +154,18 @@ extension Client {
     node.commands.answer(command, arguments, for: self, &reply)
   }
 
+  private func finish(_ sequence: UInt64, _ pending: PendingTransaction, _ reply: [UInt8]) {
+    // Gone, or ended from outside, meanwhile.
+    guard awaited?.sequence == sequence, node.clients[connection] === self else { return }
+    awaited = nil
+    let answer = node.compose { whole in
+      pending.append(reply.rawSpan, to: &whole) { serve($0, &$1) }
+    }
+    fulfil(sequence, answer.rawSpan)
+    resumeIfPossible()
+    closeIfDone()
+  }
+
   /// Takes in the shard's reply to a command that the client awaits.
   func finish(_ command: Awaited, _ reply: RawSpan) {
     switch command {
@@ -167,10 +179,12 @@ extension Client {
       let answer = node.compose { $0.appendOK() }
       fulfil(sequence, answer.rawSpan)
     case .transaction(let sequence, let pending):
-      let answer = node.compose { whole in
-        pending.append(reply, to: &whole) { serve($0, &$1) }
+      // The server's commands may look at shards, one of which may be being changed just now.
+      awaited = command
+      let bytes = [UInt8](copying: reply)
+      _ = node.reactor.schedule(after: .zero) { [weak self] in
+        self?.finish(sequence, pending, bytes)
       }
-      fulfil(sequence, answer.rawSpan)
     case .pop: preconditionFailure("a pop takes its answers by itself")
     }
   }

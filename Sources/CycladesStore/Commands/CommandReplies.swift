@@ -135,8 +135,8 @@ extension Command.Flags {
     let all: [(Self, String)] = [
       (.write, "write"), (.readOnly, "readonly"), (.denyOOM, "denyoom"),
       (.pubsub, "pubsub"), (.noScript, "noscript"), (.blocking, "blocking"),
-      (.loading, "loading"), (.stale, "stale"), (.fast, "fast"), (.noAuth, "no_auth"), (.movableKeys, "movablekeys"),
-      (.allowBusy, "allow_busy"),
+      (.loading, "loading"), (.stale, "stale"), (.fast, "fast"), (.noAuth, "no_auth"),
+      (.movableKeys, "movablekeys"), (.allowBusy, "allow_busy"),
     ]
     return all.filter { contains($0.0) }.map(\.1)
   }

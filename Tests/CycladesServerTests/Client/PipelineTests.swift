@@ -1,4 +1,5 @@
 import CycladesReplication
+import CycladesTransport
 import Testing
 
 @testable import CycladesServer
@@ -132,6 +133,37 @@ extension ServerTests {
       let client = try server.client()
       #expect(try client.ask("FLUSHALL").isError("UNKNOWNOUTCOME"))
       #expect(try client.ask("DBSIZE").isError("CLUSTERDOWN"))
+    }
+
+    @Test("clients that do not read leave buffers to those that do, and lose nothing")
+    func slowReaders() throws {
+      let server = try FakeServer(configure: { $0.reactor.poolBudgetBytes = 64 << 20 })
+      defer { server.stop() }
+      let client = try server.client()
+      let value = String(repeating: "v", count: 256 << 10)
+      #expect(try client.ask("SET", "large", value) == .ok)
+      // Together they ask for 30 times the budget, more than sockets take off the server's hands.
+      let (slow, each) = (40, 200)
+      let readers = try (0..<slow).map { _ in try server.client() }
+      for reader in readers {
+        try reader.send(pipeline: Array(repeating: ["GET", "large"], count: each))
+        #expect(try client.ask("SET", "small", "1") == .ok)
+      }
+      for round in 0..<200 {
+        #expect(try client.ask("INCR", "small") == .integer(round + 2))
+        guard try client.ask("GET", "large") == .bulk(value) else {
+          Issue.record("a value came back changed")
+          return
+        }
+      }
+      for reader in readers.prefix(3) {
+        for _ in 0..<each {
+          guard try reader.read() == .bulk(value) else {
+            Issue.record("a value came back changed")
+            return
+          }
+        }
+      }
     }
   }
 }

@@ -264,6 +264,12 @@ extension ServerTests {
           }
           try await group.waitForAll()
         }
+        for node in TestCluster.nodes {
+          let client = try cluster.client(of: node)
+          try client.send(["MULTI"], ["INCR", "other"], ["INFO"], ["EXEC"])
+          _ = (try client.read(), try client.read(), try client.read())
+          #expect(try client.read().elements.count == 2)
+        }
         let total = try cluster.client(of: NodeID(1)).ask("GET", "counter")
         #expect(total == .bulk("\(3 * rounds)"))
       } catch {
