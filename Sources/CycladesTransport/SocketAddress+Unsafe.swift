@@ -75,9 +75,6 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     return SocketAddress(kind: kind, port: port)
   }
 
-  /// Whether it is of the newer of the internet's families.
-  var isIPv6: Bool { if case .ipv6 = kind { true } else { false } }
-
   private init(kind: Host, port: UInt16) {
     self.kind = kind
     self.port = port

@@ -9,7 +9,7 @@ struct ClusterMapTests {
   private func apply(_ command: String, to map: inout ClusterMap) -> String {
     var reply = Reply()
     let bytes = Array(command.utf8)
-    map.apply(bytes.span.bytes, ApplyContext(group: 16, slot: 1, time: 0), reply: &reply)
+    map.apply(bytes.rawSpan, ApplyContext(group: 16, slot: 1, time: 0), reply: &reply)
     return String(decoding: reply.bytes, as: UTF8.self)
   }
 
@@ -54,7 +54,7 @@ struct ClusterMapTests {
     for length in 0..<300 {
       let bytes = (0..<length).map { _ in UInt8.random(in: 0...255, using: &random) }
       var reply = Reply()
-      map.apply(bytes.span.bytes, ApplyContext(group: 0, slot: 1, time: 0), reply: &reply)
+      map.apply(bytes.rawSpan, ApplyContext(group: 0, slot: 1, time: 0), reply: &reply)
       #expect(reply.byteCount > 0)
     }
   }
@@ -95,11 +95,11 @@ struct ClusterMapTests {
     var part = Reply()
     #expect(source.next(into: &part, byteCountTarget: 1 << 16))
     var restored = ClusterMap(founders: [9])
-    try restored.restore(part.bytes.span.bytes)
+    try restored.restore(part.bytes.rawSpan)
     #expect(restored == map)
     for text in ["", "map", "map x", "map 1\n1", "map 1\na 1 0 x", "pam 1"] {
       let bytes = Array(text.utf8)
-      #expect(throws: StoreError.self) { try restored.restore(bytes.span.bytes) }
+      #expect(throws: StoreError.self) { try restored.restore(bytes.rawSpan) }
     }
   }
 }
