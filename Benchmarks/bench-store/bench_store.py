@@ -100,8 +100,8 @@ class Server:
     def processes(self):
         found = [self.process.pid]
         for pid in found:
-            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
-            if children.exists():
+            # Each thread lists the processes that it started.
+            for children in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
                 found += [int(child) for child in children.read_text().split()]
         return found
 
