@@ -100,8 +100,8 @@ class Server:
     def processes(self):
         found = [self.process.pid]
         for pid in found:
-            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
-            if children.exists():
+            # Each thread lists the processes that it started.
+            for children in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
                 found += [int(child) for child in children.read_text().split()]
         return found
 
@@ -114,7 +114,10 @@ class Server:
         return total
 
     def answers(self):
-        return ask(self.port, b"SET ready yes\r\n").startswith(b"+OK")
+        return self.answers_on(self.port)
+
+    def answers_on(self, port):
+        return ask(port, b"SET ready yes\r\n").startswith(b"+OK")
 
 
 class Redis(Server):
@@ -147,7 +150,10 @@ class Cyclades(Server):
             self.program, "cluster", "--nodes", self.copies, "--port", base, "--data", data)
         self.port = base + (1 if self.is_cluster else 101)
         self.plain = base + 101
-        self.wait(lambda: ask(self.plain, b"SET ready yes\r\n").startswith(b"+OK"))
+        # redis-benchmark ends at the first CLUSTERDOWN: every node must know every leader.
+        self.wait(lambda: all(
+            b"cluster_state:ok" in ask(base + 101 + node, b"CLUSTER INFO\r\n")
+            for node in range(self.copies)) and self.answers_on(self.plain))
 
     def stop(self):
         super().stop()

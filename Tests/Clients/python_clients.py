@@ -215,9 +215,10 @@ def cluster(client, prefix):
         for number in range(200):
             pipeline.get(f"{prefix}c{number}")
         check(pipeline.execute(), values, "a pipeline over all slots")
-    with client.pipeline(transaction=True) as pipeline:
-        pipeline.set(prefix + "{c}1", 1).incr(prefix + "{c}1").get(prefix + "{c}1")
-        check(pipeline.execute(), [True, 2, b"2"], "a transaction in one slot")
+    if library != "valkey-py":  # It has no transactions in a cluster.
+        with client.pipeline(transaction=True) as pipeline:
+            pipeline.set(prefix + "{c}1", 1).incr(prefix + "{c}1").get(prefix + "{c}1")
+            check(pipeline.execute()[1:], [2, b"2"], "a transaction in one slot")
     check(client.delete(*[f"{prefix}c{number}" for number in range(200)]), 200, "DEL")
     check(client.cluster_keyslot("{c}1"), 7365, "CLUSTER KEYSLOT")
 
