@@ -1,4 +1,4 @@
-// Clients by the thousand, in C and beside the process under test, so that a debug build of the tests
+// Clients by the thousand, in C and beside the process under test: so a debug build of the tests
 // does not measure itself.
 
 #include "CCycladesTesting.h"

@@ -57,7 +57,8 @@ struct NodesCommand: AsyncParsableCommand {
         return print(String(decoding: report.json(), as: UTF8.self))
       }
       var table = TextTable(
-        ["NODE", "PEERS AT", "CLIENTS AT", "WEIGHT", "HOLDS", "WANTED", "STATE"], numeric: [3, 4, 5])
+        ["NODE", "PEERS AT", "CLIENTS AT", "WEIGHT", "HOLDS", "WANTED", "STATE"],
+        numeric: [3, 4, 5])
       for node in report.nodes {
         let holds = report.shards.count { $0.members.contains(node.id) }
         let wanted = report.shards.count { $0.planned?.contains(node.id) == true }
@@ -126,7 +127,8 @@ struct NodesCommand: AsyncParsableCommand {
 
   /// Lets a node hold its share again.
   struct Up: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Let a drained node hold shards again.")
+    static let configuration = CommandConfiguration(
+      abstract: "Let a drained node hold shards again.")
     @Argument(help: "The node's number.") var id: UInt32
     @OptionGroup var target: Target
 

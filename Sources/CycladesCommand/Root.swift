@@ -12,7 +12,8 @@ struct RootCommand: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self, NodesCommand.self,
+      DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self,
+      NodesCommand.self,
       MapReduceCommand.self, RingCommand.self, SimulateCommand.self, SoakCommand.self,
       VersionCommand.self,
     ])

@@ -107,7 +107,8 @@ struct ServeSettings: ParsableArguments {
 
   /// The names of the settings, as a configuration file has them.
   static let names: Set<String> = [
-    "id", "listen", "plain", "peer-listen", "peers", "join", "data", "shards", "cluster", "max-value",
+    "id", "listen", "plain", "peer-listen", "peers", "join", "data", "shards", "cluster",
+    "max-value",
     "max-clients", "reactors", "io", "log-level",
   ]
 

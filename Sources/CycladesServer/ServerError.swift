@@ -2,7 +2,9 @@
 public struct ServerError: Error, CustomStringConvertible {
   /// What kind of failure it is.
   public struct Code: Hashable, Sendable {
-    private enum Value { case badConfiguration, badStatus, refused, startFailed, serving, unreachable }
+    private enum Value {
+      case badConfiguration, badStatus, refused, startFailed, serving, unreachable
+    }
     private var value: Value
 
     /// A setting is missing, out of range, or contradicts another one.

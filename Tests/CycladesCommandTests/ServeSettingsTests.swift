@@ -55,7 +55,7 @@ struct ServeSettingsTests {
     let values = [
       "id": "2", "listen": "a:1", "plain": "a:2", "peer-listen": "a:3", "peers": "2=127.0.0.1:4",
       "data": "d", "shards": "8", "cluster": "c", "max-value": "1MB", "max-clients": "5",
-      "reactors": "1", "io": "uring", "log-level": "debug",
+      "reactors": "1", "io": "uring", "log-level": "debug", "join": "127.0.0.1:5",
     ]
     #expect(Set(values.keys) == ServeSettings.names)
     let file = try ServeSettings.parse(values.flatMap { ["--\($0.key)", $0.value] })

@@ -290,8 +290,8 @@ uint64_t cyc_send_queued(const cyc_reactor *reactor, uint64_t id);
 int cyc_file_write(cyc_reactor *reactor, int fd, const cyc_slice *slices, uint32_t count,
                    int64_t offset, bool durable, uint64_t user);
 
-/// Reads up to `length` bytes, fewer only at the end of the file. FILE follows; unless its result is
-/// an error, with a block that holds them from its start and one reference to it for the caller.
+/// Reads up to `length` bytes, fewer only at the end of the file. FILE follows; unless it failed,
+/// with a block that holds them from its start and one reference to it for the caller.
 int cyc_file_read(cyc_reactor *reactor, int fd, uint32_t length, int64_t offset, uint64_t user);
 
 /// fdatasync. FILE follows.

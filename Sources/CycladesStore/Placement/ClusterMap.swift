@@ -133,6 +133,7 @@ public struct ClusterMap: StateMachine, Sendable, Equatable {
 
   // MARK: Snapshots
 
+  /// The map as lines of text, in one part.
   public func snapshot() -> any SnapshotSource {
     var lines = ["map \(epoch)"]
     for node in nodes {
@@ -141,6 +142,9 @@ public struct ClusterMap: StateMachine, Sendable, Equatable {
     return WholeSnapshot(Array(lines.joined(separator: "\n").utf8))
   }
 
+  /// Reads what `snapshot` gave out.
+  ///
+  /// - Throws: ``StoreError`` of code ``StoreError/Code-swift.struct/badPlacement``.
   public mutating func restore(_ part: RawSpan) throws {
     let lines = String(decoding: [UInt8](copying: part), as: UTF8.self)
       .split(separator: "\n", omittingEmptySubsequences: false)
