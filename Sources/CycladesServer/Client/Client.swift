@@ -171,7 +171,7 @@ final class Client {
       if unparsed > Self.unparsedMax { node.reactor.pauseReading(connection) }
       return false
     }
-    if window.isOpen(load), !node.crowd.holds(back: self) { return true }
+    if window.isOpen(load, usual: node.crowd.usualReply), !node.crowd.holds(back: self) { return true }
     pauseReading(.window)
     return false
   }
@@ -203,7 +203,7 @@ final class Client {
     switch pause {
     case .none: return
     case .window:
-      guard window.mayReopen(load), !node.crowd.holds(back: self) else { return }
+      guard window.mayReopen(load, usual: node.crowd.usualReply), !node.crowd.holds(back: self) else { return }
     case .reads(let group):
       guard order.passage(for: group, isReadOnly: false) != .hold else { return }
     case .awaited:
@@ -265,6 +265,7 @@ final class Client {
 
   func fulfil(_ sequence: UInt64, _ reply: RawSpan) {
     window.answered(reply.byteCount)
+    node.crowd.answered(reply.byteCount)
     replies.fulfil(sequence, reply) { node.reactor.send(connection, copying: $0) }
   }
 

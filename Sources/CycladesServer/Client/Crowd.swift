@@ -7,6 +7,9 @@ import CycladesTransport
 /// replies that were sent to it starts nothing more. Who reads what it asks for has nothing waiting,
 /// and is not affected.
 final class Crowd {
+  /// What the heavier of recent replies weighed, in bytes: a guess for connections that have had none.
+  private(set) var usualReply = 0
+
   private let reactor: Reactor
   private var isCrowded = false
   /// Who was held back, until it may go on: nothing else would tell when its queue is empty, since
@@ -22,6 +25,11 @@ final class Crowd {
   func count() {
     let pool = reactor.pool.statistics
     isCrowded = pool.takenBytes > pool.budgetBytes / 4
+  }
+
+  /// Notes the size of a reply: growth counts at once, shrinkage slowly.
+  func answered(_ byteCount: Int) {
+    usualReply = max(byteCount, usualReply - usualReply / 1024)
   }
 
   /// Whether a client must wait until it has taken what it was sent; it is told when.

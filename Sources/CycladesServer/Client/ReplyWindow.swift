@@ -2,7 +2,8 @@
 ///
 /// The size of a reply is unknown until it comes, so each owed reply is charged what recent ones
 /// weighed: a pipeline of small commands runs as deep as `countMax`, one of megabyte values a few
-/// deep. A new connection is charged a cautious 16 KiB, which its first small replies bring down.
+/// deep. A connection without replies yet is charged a cautious 16 KiB, or what the replies to others
+/// weigh when that is more; its first small replies bring that down.
 /// The window reopens at half, so that reading does not stutter.
 ///
 /// Large requests are bounded by their own size: however small their replies, what waits for the
@@ -33,6 +34,7 @@ struct ReplyWindow {
 
   private let limits: Limits
   private var charge = 16 << 10
+  private var hasAnswered = false
   private var requestBytes = 0
 
   init(_ limits: Limits) {
@@ -48,16 +50,20 @@ struct ReplyWindow {
   /// Learns the size of a reply: growth counts at once, shrinkage by an eighth at a time.
   mutating func answered(_ byteCount: Int) {
     charge = max(byteCount, charge - charge / 8, 64)
+    hasAnswered = true
   }
 
   /// Tells whether one more command may start. With nothing owed and queued one always may.
-  func isOpen(_ load: Load) -> Bool { allows(load, share: 1) }
+  ///
+  /// - Parameter usual: what replies to other connections weigh, in bytes.
+  func isOpen(_ load: Load, usual: Int = 0) -> Bool { allows(load, share: 1, usual) }
 
   /// Tells whether a connection that stopped may go on.
-  func mayReopen(_ load: Load) -> Bool { allows(load, share: 2) }
+  func mayReopen(_ load: Load, usual: Int = 0) -> Bool { allows(load, share: 2, usual) }
 
   /// Whether the load is below a half, a third, ... of the limits.
-  private func allows(_ load: Load, share: Int) -> Bool {
+  private func allows(_ load: Load, share: Int, _ usual: Int) -> Bool {
+    let charge = hasAnswered ? charge : max(charge, usual)
     guard load.queuedBytes < limits.queuedMax else { return false }
     guard load.owed > 0 else { return true }
     return load.owed < limits.countMax / share && requestBytes < limits.requestBytesMax / share

@@ -25,6 +25,16 @@ struct ReplyWindowTests {
     #expect(window.mayReopen(Load(owed: 511, parkedBytes: 0, queuedBytes: 0)))
   }
 
+  @Test("a connection without replies yet is charged what others get")
+  func usual() {
+    var window = ReplyWindow(limits)
+    #expect(window.isOpen(Load(owed: 60, parkedBytes: 0, queuedBytes: 0)))
+    #expect(window.isOpen(Load(owed: 3, parkedBytes: 0, queuedBytes: 0), usual: 256 << 10))
+    #expect(!window.isOpen(Load(owed: 4, parkedBytes: 0, queuedBytes: 0), usual: 256 << 10))
+    for _ in 0..<100 { window.answered(5) }
+    #expect(window.isOpen(Load(owed: 60, parkedBytes: 0, queuedBytes: 0), usual: 256 << 10))
+  }
+
   @Test("one large reply makes the window small at once")
   func large() {
     var window = ReplyWindow(limits)
