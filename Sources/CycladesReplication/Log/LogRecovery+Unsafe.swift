@@ -259,7 +259,8 @@ struct LogRecovery {
     ReplicationError(
       .damagedLog,
       "\(what): acknowledged entries cannot be read; "
-        + "the other replicas have them; restore this folder from a copy before starting the node")
+        + "if other replicas have them, move this folder away and start the node with an empty one: "
+        + "it gets everything from them")
   }
 }
 
