@@ -171,7 +171,9 @@ final class Client {
       if unparsed > Self.unparsedMax { node.reactor.pauseReading(connection) }
       return false
     }
-    if window.isOpen(load, usual: node.crowd.usualReply), !node.crowd.holds(back: self) { return true }
+    if window.isOpen(load, usual: node.crowd.usualReply), !node.crowd.holds(back: self) {
+      return true
+    }
     pauseReading(.window)
     return false
   }
@@ -203,7 +205,8 @@ final class Client {
     switch pause {
     case .none: return
     case .window:
-      guard window.mayReopen(load, usual: node.crowd.usualReply), !node.crowd.holds(back: self) else { return }
+      guard window.mayReopen(load, usual: node.crowd.usualReply), !node.crowd.holds(back: self)
+      else { return }
     case .reads(let group):
       guard order.passage(for: group, isReadOnly: false) != .hold else { return }
     case .awaited:
