@@ -24,8 +24,8 @@
 // a timer that short costs more than an enter. At 50 connections it made no difference.
 //
 // Seen on Linux 6.18: of 100,000 short connections now and then one whose end arrives while its
-// receive goes back to waiting is never told of, though /proc/self/fdinfo shows the receive armed and
-// the socket is closed. So receives that were armed or told of something are looked at once more,
+// receive goes back to waiting is never told of, though /proc/self/fdinfo shows the receive armed,
+// and the socket is closed. So receives that were armed or told of something are looked at again,
 // AUDIT_NS later, all with one poll(2): where there is something to receive, the receive is
 // cancelled, and its completion starts it anew. An idle reactor has none to look at.
 //
