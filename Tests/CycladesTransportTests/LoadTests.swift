@@ -99,10 +99,11 @@ private final class Counter: Endpoint, Sendable {
 
   var value: (opened: Int, closed: Int) { counts.value }
 
-  /// Waits until everything that was opened is closed, and nothing more comes.
+  /// Waits until everything that was opened is closed, and nothing more comes; but not for ever, as
+  /// a connection may be lost.
   func settled() async -> (Int, Int) {
     var last = -1
-    while counts.value.closed != last || counts.value.opened != last {
+    for _ in 0..<400 where counts.value.closed != last || counts.value.opened != last {
       last = counts.value.opened
       try? await Task.sleep(for: .milliseconds(50))
     }
