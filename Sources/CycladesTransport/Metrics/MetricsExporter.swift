@@ -1,5 +1,5 @@
 #if Metrics
-  public import Metrics
+  import Metrics
 
   // Only with the package trait "Metrics".
 
