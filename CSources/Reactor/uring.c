@@ -275,8 +275,9 @@ static void note_receive(cyc_reactor *r, cyc_connection *c) {
   d->audited[d->audit_count++] = c->index;
 }
 
-// Looks at up to AUDIT_BATCH of the receives noted, the last ones first.
-static void audit_batch(cyc_reactor *r) {
+// Looks at up to AUDIT_BATCH of the receives noted, the last ones first; false when one that has to
+// start anew cannot be cancelled now.
+static bool audit_batch(cyc_reactor *r) {
   uring_driver *d = driver_of(r);
   struct pollfd waiting[AUDIT_BATCH];
   cyc_connection *connections[AUDIT_BATCH];
@@ -289,10 +290,28 @@ static void audit_batch(cyc_reactor *r) {
     waiting[count] = (struct pollfd){.fd = c->fd, .events = POLLIN | POLLRDHUP};
     connections[count++] = c;
   }
-  if (count == 0 || poll(waiting, count, 0) <= 0) return;
+  if (count == 0 || poll(waiting, count, 0) <= 0) return true;
+  bool is_done = true;
   for (uint32_t i = 0; i < count; i++) {
     if (waiting[i].revents == 0) continue;
-    if (cancel_receive(r, connections[i])) connections[i]->receive_cancelled = true;
+    if (cancel_receive(r, connections[i])) {
+      connections[i]->receive_cancelled = true;
+    } else {
+      note_receive(r, connections[i]);
+      is_done = false;
+    }
+  }
+  return is_done;
+}
+
+// Looks at all receives noted, so that under load, too, it is done once in AUDIT_NS and not in every
+// turn.
+static void audit(cyc_reactor *r) {
+  uring_driver *d = driver_of(r);
+  while (d->audit_count > 0) {
+    if (audit_batch(r)) continue;
+    d->audit_at = r->now + AUDIT_NS;
+    return;
   }
 }
 
@@ -495,7 +514,7 @@ static int wait_for(cyc_reactor *r, uint64_t timeout_ns) {
     r->statistics.enters++;
     if (reap(r) == 0) break;
   }
-  if (d->audit_count > 0 && r->now >= d->audit_at) audit_batch(r);
+  if (d->audit_count > 0 && r->now >= d->audit_at) audit(r);
   // Busy, out of memory for a moment, interrupted, timed out: what could not be submitted stays in
   // the queue and goes with the next enter.
   bool passes = result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||

@@ -1,7 +1,7 @@
 /*
  * A counted B+ tree of packed items, with shared nodes.
  *
- *   item    | key length | value length | key | value |     lengths: 7 bits a byte, low ones first
+ *   item    see item.h
  *   leaf    | head | item item item ... free |              about LEAF_MAX bytes of items
  *   inner   | head | leads | counts | children |            up to FAN children
  *
@@ -25,9 +25,7 @@
  */
 #include "include/CCycladesTree.h"
 #include "entry.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "item.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -62,80 +60,6 @@ typedef struct inner {
 
 #define AS_LEAF(node) ((leaf *)(void *)(node))
 #define AS_INNER(node) ((inner *)(void *)(node))
-
-/* ---- Items ------------------------------------------------------------------------------------*/
-
-static uint32_t load_length(const uint8_t **at) {
-  uint32_t value = *(*at)++;
-  if (value < 0x80) return value;
-  value &= 0x7f;
-  for (unsigned shift = 7;; shift += 7) {
-    const uint32_t byte = *(*at)++;
-    value |= (byte & 0x7f) << shift;
-    if (byte < 0x80) return value;
-  }
-}
-
-static uint8_t *store_length(uint8_t *at, uint32_t value) {
-  for (; value >= 0x80; value >>= 7) *at++ = (uint8_t)(value | 0x80);
-  *at++ = (uint8_t)value;
-  return at;
-}
-
-static uint32_t length_size(uint32_t value) {
-  uint32_t size = 1;
-  for (; value >= 0x80; value >>= 7) size++;
-  return size;
-}
-
-/* Reads the item at `at`; returns the place behind it. */
-static const uint8_t *read_item(const uint8_t *at, cyc_tree_item *item) {
-  item->key_length = load_length(&at);
-  item->value_length = load_length(&at);
-  item->key = at;
-  item->value = at + item->key_length;
-  return item->value + item->value_length;
-}
-
-static const uint8_t *skip_items(const uint8_t *at, uint64_t count) {
-  cyc_tree_item item;
-  while (count-- > 0) at = read_item(at, &item);
-  return at;
-}
-
-static uint64_t item_hash(const cyc_tree_item *item) {
-  const uint64_t key = XXH3_64bits(item->key, item->key_length);
-  return XXH3_64bits_withSeed(item->value, item->value_length, key);
-}
-
-static int compare(const cyc_tree_item *item, const cyc_tree_key *key) {
-  const uint32_t head = item->key_length < key->head_length ? item->key_length : key->head_length;
-  int order = memcmp(item->key, key->head, head);
-  if (order != 0) return order;
-  if (item->key_length < key->head_length) return -1;
-  const uint32_t rest = item->key_length - key->head_length;
-  const uint32_t shorter = rest < key->tail_length ? rest : key->tail_length;
-  order = shorter == 0 ? 0 : memcmp(item->key + key->head_length, key->tail, shorter);
-  if (order != 0) return order;
-  return rest < key->tail_length ? -1 : rest > key->tail_length;
-}
-
-static uint64_t big_endian(const uint8_t *bytes, uint32_t length) {
-  uint8_t first[8] = {0};
-  if (length != 0) memcpy(first, bytes, length < 8 ? length : 8);
-  uint64_t word;
-  memcpy(&word, first, sizeof word);
-  return __builtin_bswap64(word);
-}
-
-static uint64_t lead_of_key(const cyc_tree_key *key) {
-  uint8_t first[8] = {0};
-  memcpy(first, key->head, key->head_length);
-  const uint32_t room = 8 - key->head_length;
-  const uint32_t tail = key->tail_length < room ? key->tail_length : room;
-  if (tail != 0) memcpy(first + key->head_length, key->tail, tail);
-  return big_endian(first, 8);
-}
 
 /* ---- Nodes ------------------------------------------------------------------------------------*/
 
@@ -655,36 +579,6 @@ uint64_t cyc_tree_cost(const cyc_tree *tree) {
   const uint64_t leaves = tree->bytes / (LEAF_MAX * 2 / 3) + 1;
   return tree->bytes + (leaves > 1 ? tree->bytes / 3 : 0)
       + leaves * (sizeof(leaf) + 8 + (leaves > 1 ? sizeof(inner) / (FAN * 2 / 3) : 0));
-}
-
-/* ---- Keys -------------------------------------------------------------------------------------*/
-
-cyc_tree_key cyc_tree_member_key(const uint8_t *bytes, uint32_t length) {
-  cyc_tree_key key = {.head_length = 4, .tail = bytes, .tail_length = length};
-  const uint32_t hash = __builtin_bswap32((uint32_t)XXH3_64bits(bytes, length));
-  memcpy(key.head, &hash, sizeof hash);
-  return key;
-}
-
-cyc_tree_key cyc_tree_score_key(double score, const uint8_t *bytes, uint32_t length) {
-  cyc_tree_key key = {.head_length = 8, .tail = bytes, .tail_length = length};
-  const double value = score == 0 ? 0.0 : score; /* -0 equals 0 */
-  uint64_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  bits = bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
-  bits = __builtin_bswap64(bits);
-  memcpy(key.head, &bits, sizeof bits);
-  return key;
-}
-
-double cyc_tree_score_of(const uint8_t *key) {
-  uint64_t bits;
-  memcpy(&bits, key, sizeof bits);
-  bits = __builtin_bswap64(bits);
-  bits = bits >> 63 ? bits & ~(UINT64_C(1) << 63) : ~bits;
-  double score;
-  memcpy(&score, &bits, sizeof score);
-  return score;
 }
 
 /* ---- Runs -------------------------------------------------------------------------------------*/

@@ -33,7 +33,7 @@ struct NodesCommand: AsyncParsableCommand {
       _ words: [String], until isDone: (StatusReport) -> Bool
     ) async throws -> StatusReport {
       let address = try address()
-      _ = try await StatusReport.ask(address, ["CYCLADES", "NODES"] + words)
+      _ = try await NodeRequest.send(["CYCLADES", "NODES"] + words, to: address)
       for _ in 0..<100 {
         let report = try await StatusReport.fetch(from: address)
         if isDone(report) { return report }

@@ -139,7 +139,7 @@ public final class Replica: Sendable {
   /// Makes a node a member, to be asked of the leader. The node must run, with the founders that the
   /// others have; it is given all there is, and then becomes a voter by itself.
   ///
-  /// Returns when the change is decided. Throws `notDone` when this replica does not lead, or cannot
+  /// Returns when the change is in force. Throws `notDone` when this replica does not lead, or cannot
   /// do it now, and `unknown` when it was proposed and nobody can say what became of it.
   public func addLearner(
     _ node: NodeID, at address: SocketAddress
@@ -174,7 +174,7 @@ public final class Replica: Sendable {
     let deadline = ContinuousClock.now + patience
     while let membership = await status()?.membership, !isDone(membership) {
       if ContinuousClock.now > deadline {
-        throw ReplicationError(.unknown, "not decided in time: it may or may not take effect")
+        throw ReplicationError(.unknown, "not in force in time: it may or may not take effect")
       }
       try? await Task.sleep(for: .milliseconds(10))
     }

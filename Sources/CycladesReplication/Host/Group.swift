@@ -159,11 +159,7 @@ final class Group {
 
   /// Proposes other members; the change is made when the membership says so.
   func propose(members: [Member]) throws(PaxosError) {
-    do {
-      _ = try core.propose(membership: members, into: &effects)
-    } catch {
-      throw error
-    }
+    _ = try core.propose(membership: members, into: &effects)
     carryOut()
   }
 

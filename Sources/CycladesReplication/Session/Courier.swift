@@ -108,8 +108,8 @@ final class Courier {
   /// Nothing is sent before then: whoever was asked last does not know the leader either.
   private var heldBackUntil: UInt64 = 0
 
-  /// With `byteCount` pending, a request unanswered for this long, in nanoseconds, is sent again: its way may
-  /// have been lost. A large one gets the time that slow disks and networks need for it.
+  /// With `byteCount` pending, a request unanswered for this long, in nanoseconds, is sent again: its
+  /// way may have been lost. A large one gets the time that slow disks and networks need for it.
   private static func resendAfter(_ byteCount: Int) -> UInt64 {
     1_000_000_000 + UInt64(byteCount) * 100
   }

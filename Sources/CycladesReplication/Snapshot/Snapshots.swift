@@ -83,9 +83,10 @@ final class Snapshots: SnapshotWriterOwner {
   func tick(_ now: UInt64) {
     compact(now)
     for receiver in receivers.values { receiver.tick(now) }
-    for old in retiring where now - (pulledAt[old.id] ?? 0) > Self.pullPatience { remove(old) }
-    retiring.removeAll { now - (pulledAt[$0.id] ?? 0) > Self.pullPatience }
+    if pulledAt.isEmpty && retiring.isEmpty { return }
     pulledAt = pulledAt.filter { now - $0.value <= Self.pullPatience }
+    for old in retiring where pulledAt[old.id] == nil { remove(old) }
+    retiring.removeAll { pulledAt[$0.id] == nil }
   }
 
   private func remove(_ snapshot: StoredSnapshot) {
@@ -185,7 +186,7 @@ final class Snapshots: SnapshotWriterOwner {
 
   // MARK: Receiving
 
-  /// Takes a frame about a snapshot; false when a peer that says this cannot be trusted.
+  /// Takes a frame about a snapshot: an offer, a wish for a part, or a part.
   func received(_ header: WireHeader, _ frame: Bytes, from peer: NodeID) {
     let now = host.reactor.now.nanoseconds
     let group = Int(header.group)

@@ -34,7 +34,8 @@ final class Rebalancer {
   private var isStopped = false
 
   private static let interval = Duration.milliseconds(200)
-  private static let announceInterval = 2.0
+  /// In seconds.
+  private static let announceInterval = 2
   /// Shards that one node brings new replicas to at a time; the others wait.
   private static let movesMax = 2
 
@@ -93,7 +94,7 @@ final class Rebalancer {
       return
     }
     let now = reactor.now
-    if let announcedAt, Double(announcedAt.seconds(until: now)) < Self.announceInterval { return }
+    if let announcedAt, announcedAt.seconds(until: now) < Self.announceInterval { return }
     announcedAt = now
     submit("join \(configuration.node.rawValue) \(address)")
   }
