@@ -134,6 +134,7 @@ final class StoreNode {
     guard let client = clients.remove(connection) else { return }
     client.stopListening()
     client.stopWaiting()
+    client.stopOwing()
     logger.trace(
       "client gone",
       metadata: ["client.address": "\(client.address)", "reason": "\(reason)"])

@@ -75,6 +75,8 @@ final class Client {
   var replies = ReplyQueue()
   private var window: ReplyWindow
   var order: ProgramOrder
+  /// What groups were asked and have not answered.
+  private var dutyCount = 0
   private var pause = Pause.none
   /// True when requests were left unparsed behind the reason for the pause.
   private var isHoldingInput = false
@@ -259,11 +261,21 @@ final class Client {
   func began(_ duty: ReplyQueue.Duty) {
     order.began(duty)
     window.began(duty)
+    node.crowd.began()
+    dutyCount += 1
   }
 
   private func ended(_ duty: ReplyQueue.Duty) {
     order.ended(duty)
     window.ended(duty)
+    node.crowd.ended()
+    dutyCount -= 1
+  }
+
+  /// The connection is gone: what groups still answer finds nobody.
+  func stopOwing() {
+    node.crowd.ended(dutyCount)
+    dutyCount = 0
   }
 
   func fulfil(_ sequence: UInt64, _ reply: RawSpan) {
