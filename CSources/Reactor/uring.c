@@ -304,8 +304,7 @@ static bool audit_batch(cyc_reactor *r) {
   return is_done;
 }
 
-// Looks at all receives noted, so that under load, too, it is done once in AUDIT_NS and not in every
-// turn.
+// Looks at all receives noted: once in AUDIT_NS, under load too, and not in every turn.
 static void audit(cyc_reactor *r) {
   uring_driver *d = driver_of(r);
   while (d->audit_count > 0) {

@@ -3,8 +3,8 @@
  *
  *   | key length | value length | key | value |      lengths: 7 bits a byte, low ones first
  *
- * What lies in a leaf was written here and is read without checks; `cyc_tree_append_run` checks what
- * comes from outside. Inline, because a lookup spends its time here.
+ * What lies in a leaf was written here and is read without checks; `cyc_tree_append_run` checks
+ * what comes from outside. Inline, because a lookup spends its time here.
  */
 #ifndef CYC_TABLE_ITEM_H
 #define CYC_TABLE_ITEM_H
