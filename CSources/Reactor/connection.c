@@ -11,37 +11,11 @@
 
 #include "driver.h"
 
-#include <netinet/tcp.h>
-#include <sys/mman.h>
-
-enum {
-  KEEPALIVE_IDLE_S = 30,
-  KEEPALIVE_INTERVAL_S = 10,
-  KEEPALIVE_PROBES = 3,
-  UNACKNOWLEDGED_MS = 60000,
-};
-
 cyc_event *cyc_emit_for(cyc_reactor *r, cyc_event_kind kind, const cyc_connection *c) {
   cyc_event *event = cyc_emit(r, kind);
   event->id = cyc_connection_id(c);
   event->user = c->user;
   return event;
-}
-
-// Accepted sockets inherit these from their listener. TCP_USER_TIMEOUT bounds how long sent bytes
-// may stay unacknowledged, keepalive notices a peer that vanished while idle.
-void cyc_set_socket_options(const cyc_reactor *r, int fd) {
-  int on = 1, idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S, probes = KEEPALIVE_PROBES;
-  unsigned unacknowledged = UNACKNOWLEDGED_MS;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof unacknowledged);
-  uint32_t output = r->options.socket_send_buffer, input = r->options.socket_receive_buffer;
-  if (output > 0) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &output, sizeof output);
-  if (input > 0) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &input, sizeof input);
 }
 
 // ------------------------------------------------------------------------------------- slots
@@ -71,9 +45,9 @@ cyc_connection *cyc_connection_take(cyc_reactor *r, int fd, cyc_state state, uin
 }
 
 // Gives back what a connection holds, once the kernel holds nothing of it.
-void cyc_connection_release(cyc_connection *c) {
+void cyc_connection_release(cyc_reactor *r, cyc_connection *c) {
   assert(c->operations == 0);
-  if (c->fd >= 0) close(c->fd);
+  if (c->fd >= 0) r->sockets->close(r, c->fd);
   free(c->peer);
   cyc_send_discard(c);
   free(c->queue);
@@ -84,7 +58,7 @@ static void finish(cyc_reactor *r, cyc_connection *c) {
   assert(c->state == CYC_CLOSING && !c->dirty);
   if (c->starved) cyc_starved_remove(r, c);
   cyc_deadlines_clear(r, c);
-  cyc_connection_release(c);
+  cyc_connection_release(r, c);
 
   cyc_event *event = cyc_emit_for(r, CYC_EVENT_CLOSED, c);
   event->reason = c->reason;
@@ -109,7 +83,7 @@ static bool serve_closing(cyc_reactor *r, cyc_connection *c) {
       if (!r->driver->calls->cancel_receive(r, c)) return false;
       c->receive_cancelled = true;
     }
-    if (c->fd >= 0) shutdown(c->fd, SHUT_RDWR);
+    if (c->fd >= 0) r->sockets->shut_down(r, c->fd, SHUT_RDWR);
     c->torn_down = true;
   }
   if (c->operations == 0) finish(r, c);
@@ -120,16 +94,16 @@ static bool serve_input(cyc_reactor *r, cyc_connection *c) {
   return c->frame_max ? cyc_frames_serve(r, c) : cyc_stream_serve(r, c);
 }
 
-static void finish_output(cyc_connection *c) {
+static void finish_output(cyc_reactor *r, cyc_connection *c) {
   if (c->output_over) return;
-  shutdown(c->fd, SHUT_WR);
+  r->sockets->shut_down(r, c->fd, SHUT_WR);
   c->output_over = true;
 }
 
 static bool serve_flushing(cyc_reactor *r, cyc_connection *c) {
   if (!cyc_send_serve(r, c)) return false;
   if (c->queue_count == 0 && !c->sending) {
-    finish_output(c);
+    finish_output(r, c);
     if (c->input_over) {
       c->state = CYC_CLOSING;
       return serve_closing(r, c);
@@ -152,7 +126,7 @@ static bool serve_open(cyc_reactor *r, cyc_connection *c) {
   }
   if (!cyc_send_serve(r, c) || !serve_input(r, c)) return false;
   if (!c->finishing || c->queue_count > 0 || c->sending || c->state != CYC_OPEN) return true;
-  finish_output(c);
+  finish_output(r, c);
   if (c->input_over_settled) cyc_connection_abort(r, c, CYC_CLOSE_END_OF_INPUT, 0);
   return true;
 }
@@ -176,18 +150,11 @@ bool cyc_connection_serve(cyc_reactor *r, cyc_connection *c) {
 
 // ----------------------------------------------------------------------------------- connecting
 
-static int open_socket(const cyc_reactor *r, const cyc_address *address) {
-  int fd = socket(cyc_address_family(address), SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -errno;
-  cyc_set_socket_options(r, fd);
-  return fd;
-}
-
 uint64_t cyc_connection_connect(cyc_reactor *r, const cyc_connect_options *o) {
-  int fd = r->shut ? -ESHUTDOWN : open_socket(r, &o->address);
+  int fd = r->shut ? -ESHUTDOWN : r->sockets->open(r, &o->address);
   cyc_connection *c = cyc_connection_take(r, fd, CYC_CONNECTING, o->frame_max, o->user);
   if (!c) {
-    if (fd >= 0) close(fd);
+    if (fd >= 0) r->sockets->close(r, fd);
     return 0;
   }
   r->statistics.connects++;
@@ -203,23 +170,13 @@ uint64_t cyc_connection_connect(cyc_reactor *r, const cyc_connect_options *o) {
   return cyc_connection_id(c);
 }
 
-// TCP lets a socket connect to itself when it draws, as its own, the very port it connects to: a
-// client that keeps trying a dead server on this machine would one day talk to itself.
-static bool is_connected_to_itself(int fd) {
-  struct sockaddr_storage own = {0}, peer = {0};
-  socklen_t own_size = sizeof own, peer_size = sizeof peer;
-  if (getsockname(fd, (struct sockaddr *)&own, &own_size) != 0) return false;
-  if (getpeername(fd, (struct sockaddr *)&peer, &peer_size) != 0) return false;
-  return own_size == peer_size && memcmp(&own, &peer, own_size) == 0;
-}
-
 void cyc_connection_on_connect(cyc_reactor *r, cyc_connection *c, int result) {
   c->connecting = false;
   free(c->peer);
   c->peer = NULL;
   cyc_mark_dirty(r, c);
   if (c->state != CYC_CONNECTING) return;
-  if (result == 0 && is_connected_to_itself(c->fd)) result = -ECONNREFUSED;
+  if (result == 0 && r->sockets->is_connected_to_itself(r, c->fd)) result = -ECONNREFUSED;
   if (result < 0) {
     cyc_connection_abort(r, c, cyc_reason_of(-result), -result);
     return;
@@ -278,12 +235,7 @@ bool cyc_connection_is_open(const cyc_reactor *r, uint64_t id) {
 
 bool cyc_connection_peer(const cyc_reactor *r, uint64_t id, cyc_address *out) {
   const cyc_connection *c = cyc_find(r, id);
-  struct sockaddr_storage storage = {0};
-  socklen_t size = sizeof storage;
-  if (!c || c->fd < 0) return false;
-  if (getpeername(c->fd, (struct sockaddr *)&storage, &size) != 0) return false;
-  cyc_address_load(&storage, out);
-  return true;
+  return c && c->fd >= 0 && r->sockets->peer(r, c->fd, out);
 }
 
 bool cyc_connection_settle_end(cyc_reactor *r, uint64_t id) {

@@ -49,6 +49,22 @@ typedef struct cyc_driver_calls {
   uint32_t (*lend)(cyc_reactor *r);
 } cyc_driver_calls;
 
+/// How sockets are made, named and ended. The kernel's way is sockets.c.
+typedef struct cyc_socket_calls {
+  /// A socket to connect with: its descriptor or -errno.
+  int (*open)(cyc_reactor *r, const cyc_address *address);
+  /// One that listens at *bound: its descriptor or -errno.
+  int (*listen)(cyc_reactor *r, const cyc_listen_options *options, cyc_address *bound);
+  void (*close_listening)(cyc_reactor *r, int fd);
+  bool (*is_connected_to_itself)(const cyc_reactor *r, int fd);
+  bool (*peer)(const cyc_reactor *r, int fd, cyc_address *out);
+  /// As shutdown(2).
+  void (*shut_down)(cyc_reactor *r, int fd, int how);
+  void (*close)(cyc_reactor *r, int fd);
+} cyc_socket_calls;
+
+extern const cyc_socket_calls cyc_kernel_sockets;
+
 /// The part that every driver begins with.
 struct cyc_driver {
   const cyc_driver_calls *calls;

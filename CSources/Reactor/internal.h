@@ -5,10 +5,11 @@
 //   reactor.c      life, turns, events                   timers.c    what is due when
 //   listener.c     accepting                             files.c     writes and syncs
 //   connection.c   slots, connecting, closing            address.c   names and numbers
-//   stream.c       input of stream connections           driver.h    what a kernel interface offers
-//   frames.c       input of framed connections           uring.c     ... as io_uring does it
-//   send.c         output                                epoll.c     ... as epoll does it, with
-//   deadlines.c    limits of time of a connection        workers.c   file operations on threads
+//   stream.c       input of stream connections           sockets.c   how the kernel makes sockets
+//   frames.c       input of framed connections           driver.h    what a kernel interface offers
+//   send.c         output                                uring.c     ... as io_uring does it
+//   deadlines.c    limits of time of a connection        epoll.c     ... as epoll does it, with
+//                                                        workers.c   file operations on threads
 //
 // The rule that keeps this simple: nothing starts a kernel operation when it is asked for. A
 // request changes the state of a connection and puts it on the dirty list; once per turn
@@ -167,11 +168,13 @@ typedef struct cyc_timers {
 } cyc_timers;
 
 typedef struct cyc_driver cyc_driver;
+typedef struct cyc_socket_calls cyc_socket_calls;
 
 struct cyc_reactor {
   cyc_reactor_options options;
   cyc_pool *pool;
   cyc_driver *driver;
+  const cyc_socket_calls *sockets;
   cyc_backend backend;
   uint64_t now;
   cyc_reactor_statistics statistics;
@@ -233,11 +236,10 @@ cyc_event *cyc_emit_for(cyc_reactor *r, cyc_event_kind kind, const cyc_connectio
 cyc_connection *cyc_connection_take(cyc_reactor *r, int fd, cyc_state state, uint32_t frame_max,
                                     uint64_t user);
 void cyc_connection_abort(cyc_reactor *r, cyc_connection *c, cyc_close_reason reason, int error);
-void cyc_connection_release(cyc_connection *c);
+void cyc_connection_release(cyc_reactor *r, cyc_connection *c);
 bool cyc_connection_serve(cyc_reactor *r, cyc_connection *c);
 void cyc_connection_on_connect(cyc_reactor *r, cyc_connection *c, int result);
 void cyc_connection_on_cancel(cyc_reactor *r, cyc_connection *c);
-void cyc_set_socket_options(const cyc_reactor *r, int fd);
 
 // listener.c
 bool cyc_listeners_serve(cyc_reactor *r);

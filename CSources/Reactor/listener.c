@@ -5,8 +5,6 @@
 
 #include "driver.h"
 
-#include <fcntl.h>
-
 enum { REST_NS = 50 * 1000 * 1000 };
 
 static cyc_listener *find(const cyc_reactor *r, uint64_t id) {
@@ -32,55 +30,14 @@ static cyc_listener *take(cyc_reactor *r) {
   return first;
 }
 
-// A Unix socket leaves its name behind when its process is killed. It is free when nobody answers.
-static void remove_stale_name(const cyc_address *address) {
-  if (address->family != CYC_FAMILY_LOCAL) return;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return;
-  struct sockaddr_storage storage;
-  socklen_t size = cyc_address_store(address, &storage);
-  bool is_stale = connect(fd, (struct sockaddr *)&storage, size) != 0 && errno == ECONNREFUSED;
-  close(fd);
-  if (is_stale) unlink(address->path);
-}
-
-static void remove_name(int fd) {
-  struct sockaddr_storage storage = {0};
-  socklen_t size = sizeof storage;
-  cyc_address address;
-  if (getsockname(fd, (struct sockaddr *)&storage, &size) != 0) return;
-  cyc_address_load(&storage, &address);
-  if (address.family == CYC_FAMILY_LOCAL && address.path[0]) unlink(address.path);
-}
-
-static int open_socket(const cyc_reactor *r, const cyc_listen_options *o, cyc_address *bound) {
-  remove_stale_name(&o->address);
-  int fd = socket(cyc_address_family(&o->address), SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -errno;
-  int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (o->reuse_port) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  cyc_set_socket_options(r, fd);
-  struct sockaddr_storage storage;
-  socklen_t size = cyc_address_store(&o->address, &storage);
-  if (bind(fd, (struct sockaddr *)&storage, size) != 0 || listen(fd, o->backlog) != 0 ||
-      (size = sizeof storage, getsockname(fd, (struct sockaddr *)&storage, &size)) != 0) {
-    int error = errno;
-    close(fd);
-    return -error;
-  }
-  cyc_address_load(&storage, bound);
-  return fd;
-}
-
 int cyc_listener_open(cyc_reactor *r, const cyc_listen_options *o, uint64_t *id,
                       cyc_address *bound) {
   if (r->shut) return -ESHUTDOWN;
-  int fd = open_socket(r, o, bound);
+  int fd = r->sockets->listen(r, o, bound);
   if (fd < 0) return fd;
   cyc_listener *l = take(r);
   if (!l) {
-    close(fd);
+    r->sockets->close_listening(r, fd);
     return -ENOMEM;
   }
   *l = (cyc_listener){.index = l->index,
@@ -101,24 +58,19 @@ void cyc_listener_close(cyc_reactor *r, uint64_t id) {
   cyc_listener *l = find(r, id);
   if (!l || l->closing) return;
   l->closing = true;
-  shutdown(l->fd, SHUT_RDWR);
+  r->sockets->shut_down(r, l->fd, SHUT_RDWR);
   r->listeners_dirty = true;
-}
-
-static void close_socket(cyc_listener *l) {
-  remove_name(l->fd);
-  close(l->fd);
 }
 
 // When the reactor is shut down before it was ever enabled.
 void cyc_listeners_discard(cyc_reactor *r) {
   for (uint32_t i = 0; i < r->listener_capacity; i++) {
-    if (r->listeners[i].used) close_socket(&r->listeners[i]);
+    if (r->listeners[i].used) r->sockets->close_listening(r, r->listeners[i].fd);
   }
 }
 
 static void finish(cyc_reactor *r, cyc_listener *l) {
-  close_socket(l);
+  r->sockets->close_listening(r, l->fd);
   cyc_event *event = cyc_emit(r, CYC_EVENT_LISTENER_CLOSED);
   event->id = cyc_id_make(l->index, l->generation);
   event->user = l->user;
@@ -157,7 +109,7 @@ static void admit(cyc_reactor *r, cyc_listener *l, int fd) {
     c = cyc_connection_take(r, fd, CYC_OPEN, l->frame_max, l->user);
   }
   if (!c) {
-    close(fd);
+    r->sockets->close(r, fd);
     r->statistics.refused_accepts++;
     return;
   }

@@ -66,6 +66,7 @@ cyc_reactor *cyc_reactor_create(const cyc_reactor_options *options, cyc_pool *po
   }
   r->options = *options;
   r->pool = pool;
+  r->sockets = &cyc_kernel_sockets;
   cyc_read_clock(r);
   *error = 0;
   r->waker = eventfd(0, EFD_CLOEXEC);
@@ -128,7 +129,7 @@ void cyc_reactor_shut_down(cyc_reactor *r) {
   if (r->enabled) settle(r);
   for (uint32_t i = 0; i < r->connections_touched; i++) {
     cyc_connection *c = &r->connections[i];
-    if (c->state != CYC_FREE && c->operations == 0) cyc_connection_release(c);
+    if (c->state != CYC_FREE && c->operations == 0) cyc_connection_release(r, c);
   }
   cyc_listeners_discard(r);
   cyc_files_discard(r);
