@@ -83,6 +83,12 @@ fuzz-shuffle: setup ## Fuzz what MapReduce reads from files and other workers fo
 simulate: build ## Run SEEDS simulated clusters with faults.
 	.build/release/cyclades simulate --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
 
+.PHONY: simulate-nodes
+simulate-nodes: build ## Run SEEDS simulated clusters of whole nodes with faults; and one seed twice.
+	.build/release/cyclades simulate --nodes --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
+	cmp <(.build/release/cyclades simulate --nodes --seed 5) \
+	  <(.build/release/cyclades simulate --nodes --seed 5) && echo 'The same seed did the same.'
+
 .PHONY: clients
 clients: tools build ## Drive a cluster with the Redis clients that people have; print the table of them.
 	REQUESTS=$(REQUESTS) Tests/Clients/run.sh .build/release/cyclades

@@ -127,7 +127,9 @@ let package = Package(
         .target(name: "CZlib", condition: .when(traits: ["Compression"])),
         .target(name: "CZstd", condition: .when(traits: ["Compression"])),
       ]),
-    library("CycladesSimulator", ["CycladesPaxos"]),
+    library(
+      "CycladesSimulator",
+      ["CycladesPaxos", "CycladesReplication", "CycladesServer", "CycladesTransport", logging]),
     library(
       "Cyclades",
       [
@@ -147,6 +149,7 @@ let package = Package(
     tests("CycladesTransport", ["CCycladesTesting"]),
     tests("CycladesPaxos", ["CycladesSimulator"]),
     tests("CycladesReplication", ["CycladesTransport", "CycladesPaxos"]),
+    tests("CycladesSimulator", ["CycladesTransport"]),
     tests("CycladesStore"),
     tests("CycladesServer", ["CycladesStore", "CycladesTransport"]),
     tests("CycladesMapReduce", ["CycladesReplication", "CycladesTransport", "CycladesPaxos"]),

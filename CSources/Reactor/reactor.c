@@ -13,14 +13,20 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <time.h>
 
 static const uint64_t WAIT_MAX_NS = 3600ull * 1000000000;  // what fits every clock
 
-void cyc_read_clock(cyc_reactor *r) {
+static uint64_t read_clock(clockid_t clock) {
   struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  r->now = (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+  clock_gettime(clock, &time);
+  return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+void cyc_read_clock(cyc_reactor *r) {
+  const cyc_reactor_options *o = &r->options;
+  r->now = o->world ? cyc_world_clock(o->world, o->host) : read_clock(CLOCK_MONOTONIC);
 }
 
 // --------------------------------------------------------------------------------------- life
@@ -39,7 +45,7 @@ static bool map_connections(cyc_reactor *r) {
 // Whether another kernel interface may be let in where this one was refused. Out of descriptors or
 // of buffers, the other one would fare no better.
 static bool may_step_down(const cyc_reactor *r, int error) {
-  if (r->options.io != CYC_IO_AUTO) return false;
+  if (r->options.io != CYC_IO_AUTO || r->options.world) return false;
   return error != EMFILE && error != ENFILE && error != ENOBUFS;
 }
 
@@ -49,6 +55,11 @@ static void use_epoll(cyc_reactor *r, int refusal, int *error) {
 }
 
 static void make_driver(cyc_reactor *r, int *error) {
+  if (r->options.world) {
+    r->driver = cyc_simulated_create(r, error);
+    r->backend.io = CYC_IO_SIMULATED;
+    return;
+  }
   if (r->options.io == CYC_IO_EPOLL) {
     use_epoll(r, 0, error);
     return;
@@ -262,6 +273,19 @@ void cyc_reactor_close_all(cyc_reactor *r, bool flush) {
 
 cyc_reactor_statistics cyc_reactor_report(const cyc_reactor *r) { return r->statistics; }
 uint64_t cyc_reactor_now(const cyc_reactor *r) { return r->now; }
+
+uint64_t cyc_reactor_wall_clock(const cyc_reactor *r) {
+  const cyc_reactor_options *o = &r->options;
+  return o->world ? cyc_world_wall_clock(o->world, o->host) : read_clock(CLOCK_REALTIME);
+}
+
+uint64_t cyc_reactor_random(cyc_reactor *r) {
+  if (r->options.world) return cyc_world_random(r->options.world);
+  uint64_t number;
+  ssize_t size = getrandom(&number, sizeof number, 0);
+  assert(size == sizeof number);  // as getrandom(2) promises for so few bytes
+  return number;
+}
 
 cyc_backend cyc_reactor_backend(const cyc_reactor *r) { return r->backend; }
 

@@ -1,4 +1,5 @@
 public import CycladesPaxos
+package import CycladesReplication
 public import CycladesTransport
 
 /// How one node of a store serves.
@@ -40,6 +41,8 @@ public struct StoreServerConfiguration: Sendable {
   public var patience = Duration.seconds(10)
   /// How long `stop` waits for answers that are still owed to clients.
   public var drainTimeout = Duration.seconds(5)
+  /// Bounds of the replication layer, where nothing above decides them.
+  package var hostLimits = HostLimits()
   /// The reactor's limits and backend.
   public var reactor = ReactorConfiguration()
 

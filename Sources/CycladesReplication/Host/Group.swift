@@ -9,6 +9,8 @@ protocol GroupHost: AnyObject {
   var incarnation: UInt64 { get }
   var cluster: UInt64 { get }
   var pool: BufferPool { get }
+  /// Whose clock and random numbers count.
+  var reactor: Reactor { get }
   var log: Log { get }
   var logger: Logger { get }
   func send(_ frame: Bytes, to peer: NodeID)
@@ -92,18 +94,19 @@ final class Group {
     logTime = recovered.logTime
     let cluster = host.cluster
     let pool = host.pool
+    let reactor = host.reactor
     do {
       core = try Paxos(
         Configuration(
           node: host.node, incarnation: host.incarnation, members: configuration.members,
           timing: timing, window: GroupConfiguration.window, windowBytes: windowBytes),
-        recovered: recovered.paxos, seed: UInt64.random(in: 0...UInt64.max),
+        recovered: recovered.paxos, seed: reactor.random(),
         makeMembership: {
           EntryPayload.changing(
-            to: $0, time: wallClockMilliseconds(), cluster: cluster, pool: pool)
+            to: $0, time: reactor.wallClockMilliseconds, cluster: cluster, pool: pool)
         },
         makeNoop: {
-          EntryPayload.empty(time: wallClockMilliseconds(), cluster: cluster, pool: pool)
+          EntryPayload.empty(time: reactor.wallClockMilliseconds, cluster: cluster, pool: pool)
         })
     } catch {
       throw ReplicationError(.badConfiguration, "group \(configuration.id): \(error)")
@@ -242,7 +245,8 @@ final class Group {
     if let overdue, logTime < overdue.until, core.canPropose, core.last == core.commit {
       // Nothing on its way would advance log time, so an empty entry has to.
       let payload = EntryPayload.empty(
-        time: max(logTime, wallClockMilliseconds()), cluster: host.cluster, pool: host.pool)
+        time: max(logTime, host.reactor.wallClockMilliseconds), cluster: host.cluster,
+        pool: host.pool)
       _ = core.propose(payload, into: &effects)
       carryOut()
     }
@@ -250,7 +254,7 @@ final class Group {
 
   /// Makes an entry of as many incoming requests as fit; `nil` when memory is short.
   private func nextPayload() -> EntryPayload? {
-    let time = max(logTime, wallClockMilliseconds())
+    let time = max(logTime, host.reactor.wallClockMilliseconds)
     if incoming.count == 1, let frame = incoming[0].frame {
       incoming.removeAll(keepingCapacity: true)
       incomingBytes = 0
@@ -414,7 +418,7 @@ extension Group {
       preconditionFailure("a read was confirmed that nobody asked for")
     }
     let queries = confirming.remove(at: position).queries
-    let time = wallClockMilliseconds()
+    let time = host.reactor.wallClockMilliseconds
     if let deadline = machine.nextDeadline, deadline <= time, logTime < time {
       // What expires does so at one point of the log: answer behind it.
       overdue = (time, (overdue?.queries ?? []) + queries)

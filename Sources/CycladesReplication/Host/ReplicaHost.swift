@@ -65,7 +65,7 @@ public final class ReplicaHost {
     cluster = ReplicaHost.hash(of: configuration.cluster)
     guesses = Array(repeating: nil, count: configuration.groups.count)
     newMachine = makeMachine
-    folder = try DataFolder(configuration)
+    folder = try DataFolder(configuration) { max(1, reactor.random()) }
     let files = try SnapshotRecovery(folder, cluster: cluster, logger: logger)
     var loaded: [LoadedSnapshot?] = []
     for group in configuration.groups {
@@ -374,6 +374,8 @@ extension ReplicaHost: GroupHost {
 }
 
 extension ReplicaHost: CourierHost {
+  func randomName() -> UInt64 { max(1, reactor.random()) }
+
   func route(to group: Int) -> Route {
     if let replica = member(group) {
       guard let leader = replica.core.leader else { return .nowhere }

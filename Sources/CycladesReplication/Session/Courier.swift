@@ -16,6 +16,8 @@ protocol CourierHost: AnyObject {
   var pool: BufferPool { get }
   /// Nanoseconds of a clock that never goes back.
   var now: UInt64 { get }
+  /// A random number that is not 0.
+  func randomName() -> UInt64
   func route(to group: Int) -> Route
   /// Hands a request to this node's own replica; false when it does not lead.
   func lead(_ request: WriteRequest, group: Int) -> Bool
@@ -92,7 +94,7 @@ final class Courier {
   private let node: NodeID
   private let limits: HostLimits
 
-  private var session = UInt64.random(in: 1...UInt64.max)
+  private var session: UInt64
   private var nextSequence: UInt64 = 1
   private var nextReadID: UInt64 = 1
 
@@ -123,6 +125,7 @@ final class Courier {
     self.node = node
     self.limits = limits
     self.host = host
+    session = host.randomName()
   }
 
   /// Whether nothing is gathered, waiting or in flight.
@@ -335,7 +338,7 @@ extension Courier {
     // The replicas have forgotten the session: what is in flight may or may not have been applied.
     let lost = inFlight
     inFlight = []
-    self.session = UInt64.random(in: 1...UInt64.max)
+    self.session = host.randomName()
     nextSequence = 1
     for request in lost {
       pendingBytes -= request.pendingBytes

@@ -64,6 +64,12 @@ public final class Reactor {
   /// The time of this turn: read once, when its events were collected.
   public var now: Instant { Instant(nanoseconds: core.now) }
 
+  /// Milliseconds since 1970 by this host's clock: may be wrong, and may jump.
+  package var wallClockMilliseconds: UInt64 { core.wallClock / 1_000_000 }
+
+  /// A random number; in a simulation one that its seed decides.
+  package func random() -> UInt64 { core.random() }
+
   /// How the reactor reaches the kernel, `.uring` or `.epoll`: final once it runs.
   public var io: ReactorConfiguration.IO { core.backend.io }
 
@@ -79,25 +85,38 @@ public final class Reactor {
   /// pending are dropped. A reactor runs once.
   public func run() throws(TransportError) {
     defer { release() }
+    try prepare()
+    while true {
+      if isStopping, hasNothingLeft, mailbox.close() { return }
+      let park = !hasWork && mailbox.prepareToPark()
+      try turn(park: park)
+    }
+  }
+
+  /// Before the first turn, on the thread of all turns.
+  func prepare() throws(TransportError) {
     try core.enable()
     executor.adopt(self)
     logBackend()
-    while true {
-      if isStopping, hasNothingLeft, mailbox.close() { return }
-      let park = deferred.isEmpty && executor.isIdle && mailbox.prepareToPark()
-      let events = try core.turn(park: park)
-      if park { mailbox.unpark() }
-      deliver(events)
-      runDeferred()
-      mailbox.drain(self)
-      executor.runJobs()
-      for observer in observers { observer.turnEnding() }
-      endpoints.releaseUnused()
-    }
+  }
+
+  /// Whether there is something to run that no event tells of.
+  var hasWork: Bool { !deferred.isEmpty || !executor.isIdle }
+
+  func turn(park: Bool) throws(TransportError) {
+    let events = try core.turn(park: park)
+    if park { mailbox.unpark() }
+    deliver(events)
+    runDeferred()
+    mailbox.drain(self)
+    executor.runJobs()
+    for observer in observers { observer.turnEnding() }
+    endpoints.releaseUnused()
   }
 
   /// The one line that says how this reactor reaches the kernel, and why not as usual.
   private func logBackend() {
+    guard configuration.residence == nil else { return }
     let backend = core.backend
     if let refusal = backend.refusal {
       logger.notice("reactor uses epoll: \(refusal)")
@@ -132,7 +151,7 @@ public final class Reactor {
     core.closeAll(flush: true)
   }
 
-  private var hasNothingLeft: Bool {
+  var hasNothingLeft: Bool {
     let statistics = statistics
     return statistics.connections == 0 && statistics.listeners == 0 && files.isEmpty
       && deferred.isEmpty && executor.isIdle

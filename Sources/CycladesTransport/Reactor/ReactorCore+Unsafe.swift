@@ -9,7 +9,7 @@ internal import CCycladesReactor
 
   init(_ configuration: ReactorConfiguration, pool: BufferPool) throws(TransportError) {
     let io = try configuration.resolvedIO()
-    var options = cyc_reactor_options(
+    var options = unsafe cyc_reactor_options(
       io: io.raw,
       connections_max: UInt32(configuration.connectionsMax),
       receive_blocks: UInt32(configuration.receiveBlocks),
@@ -20,7 +20,9 @@ internal import CCycladesReactor
       send_cap: UInt64(configuration.sendCap),
       flush_ns: configuration.flushTimeout.nanosecondsClamped,
       socket_send_buffer: UInt32(configuration.socketSendBufferBytes ?? 0),
-      socket_receive_buffer: UInt32(configuration.socketReceiveBufferBytes ?? 0))
+      socket_receive_buffer: UInt32(configuration.socketReceiveBufferBytes ?? 0),
+      world: configuration.residence?.world.raw,
+      host: UInt32(configuration.residence?.host ?? 0))
     var error: Int32 = 0
     guard let raw = unsafe cyc_reactor_create(&options, pool.raw, &error) else {
       throw io == .epoll
@@ -53,13 +55,20 @@ internal import CCycladesReactor
   func destroy() { unsafe cyc_reactor_destroy(raw) }
 
   var now: UInt64 { unsafe cyc_reactor_now(raw) }
+  var wallClock: UInt64 { unsafe cyc_reactor_wall_clock(raw) }
+  func random() -> UInt64 { unsafe cyc_reactor_random(raw) }
+  var isDue: Bool { unsafe cyc_reactor_is_due(raw) }
+  var nextTimer: UInt64? {
+    let next = unsafe cyc_reactor_next(raw)
+    return next == .max ? nil : next
+  }
   var waker: Waker { Waker(descriptor: unsafe cyc_reactor_waker(raw)) }
 
   /// What drives the reactor, the ring's set-up flags, and why a ring was refused, if one was.
   var backend: (io: ReactorConfiguration.IO, ringFlags: UInt32, refusal: TransportError?) {
     let backend = unsafe cyc_reactor_backend(raw)
     return (
-      backend.io == CYC_IO_URING ? .uring : .epoll, backend.flags,
+      backend.io == CYC_IO_EPOLL ? .epoll : .uring, backend.flags,
       backend.refusal == 0 ? nil : Self.refusal(backend.refusal)
     )
   }
