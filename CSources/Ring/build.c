@@ -32,8 +32,6 @@ enum {
   HUGE_PAGE = 2 << 20,
 };
 
-static size_t round_up(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
-
 /// Bits that name a bucket of `load` to twice `load` points, on average.
 static uint32_t bucket_bits(uint32_t points, uint32_t load) {
   return points < 4 * load ? 1 : 31 - (uint32_t)__builtin_clz(points / load);
@@ -46,13 +44,14 @@ static cyc_ring *allocate(uint32_t points, uint32_t members) {
   size_t points_offset = sizeof(cyc_ring) + (sizeof(cell) << bits);
   size_t starts_offset = points_offset + (points + 1) * sizeof(uint64_t);
   size_t zones_offset = starts_offset + ((1ull << bits) + 1) * sizeof(uint32_t);
-  size_t size = round_up(zones_offset + members * sizeof(uint16_t), 64);
+  size_t size = zones_offset + members * sizeof(uint16_t);
   bool is_big = size >= HUGE_PAGE;
-  cyc_ring *ring = aligned_alloc(is_big ? HUGE_PAGE : 64, size);
-  if (ring == NULL) return NULL;
+  void *memory = NULL;
+  if (posix_memalign(&memory, is_big ? HUGE_PAGE : 64, size) != 0) return NULL;
   // Huge pages take a quarter off the time to build, and as much off lookups in 2.6 M points. It is
   // a wish: where the kernel does not grant it, all works as before.
-  if (is_big) (void)madvise(ring, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+  if (is_big) (void)madvise(memory, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+  cyc_ring *ring = memory;
   *ring = (cyc_ring){
     .size = size,
     .points_offset = points_offset,
@@ -106,31 +105,33 @@ static void sort_points(uint64_t *to, const uint64_t *from, uint32_t count, uint
   }
 }
 
+// Both of these go without branches that depend on where points lie: with them, finding out where
+// each bucket ends cost more than all else that a merge does, 1.0 of 1.4 ms at 256 k points.
+
 static void fill_starts(cyc_ring *ring) {
   const uint64_t *points = points_of(ring);
   uint32_t *starts = starts_of(ring);
-  uint32_t buckets = 1u << (64 - ring->shift), next = 0;
-  for (uint32_t i = 0; i < ring->points; i++) {
-    uint32_t bucket = (uint32_t)(points[i] >> ring->shift);
-    while (next <= bucket) starts[next++] = i;
+  uint32_t count = ring->points, shift = ring->shift, buckets = 1u << (64 - shift), sum = 0;
+  memset(starts, 0, (buckets + 1) * sizeof *starts);
+  for (uint32_t i = 0; i < count; i++) starts[(points[i] >> shift) + 1] = i + 1;
+  for (uint32_t b = 0; b <= buckets; b++) {
+    sum = starts[b] > sum ? starts[b] : sum;
+    starts[b] = sum;
   }
-  while (next <= buckets) starts[next++] = ring->points;
+  assert(sum == count);
 }
 
 static void fill_cells(cyc_ring *ring) {
-  const uint64_t *points = points_of(ring);
   const uint32_t *starts = starts_of(ring);
   cell *cells = cells_of(ring);
   uint32_t buckets = 1u << (64 - ring->shift);
   for (uint32_t b = 0; b < buckets; b++) {
-    uint32_t start = starts[b], count = starts[b + 1] - start, i = 0;
-    for (; i < count && i < CELL_POINTS; i++) {
-      cells[b].remainders[i] = remainder_of(ring, points[start + i]);
-      cells[b].owners[i] = (uint16_t)points[start + i];
-    }
-    for (; i < CELL_POINTS; i++) {
-      cells[b].remainders[i] = CELL_PAST;
-      cells[b].owners[i] = (uint16_t)points[start + count];
+    const uint64_t *points = points_of(ring) + starts[b];
+    uint32_t count = starts[b + 1] - starts[b];
+    for (uint32_t i = 0; i < CELL_POINTS; i++) {
+      uint64_t point = points[i < count ? i : count];
+      cells[b].remainders[i] = i < count ? remainder_of(ring, point) : CELL_PAST;
+      cells[b].owners[i] = (uint16_t)point;
     }
   }
 }
