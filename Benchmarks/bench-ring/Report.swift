@@ -41,7 +41,10 @@ private func printSwaps(_ rows: [Row]) {
     ]
       + rows.flatMap { row in
         row.swaps.ways.map { way in
-          ["\(row.nodes) x 256\(way.isBatched ? ", batched" : "")", short(quantile(way.alone, 0.5))]
+          [
+            "\(row.nodes) x 256\(way.isBatched ? ", batched" : "")",
+            short(quantile(way.alone, 0.5)),
+          ]
             + Swaps.Manner.allCases.flatMap { manner in
               let cost = way.costs[manner]!
               return [
@@ -63,16 +66,17 @@ func printBars(_ rows: [Row]) {
     let large = rows.first(where: { $0.nodes == 10_000 })
   else { return }
   let (single, batch) = (row["ketama"] / row["single"], row["ketama"] / row["batch"])
-  let bars: [Bar] = [
-    ("single lookup", "<= 10 ns", short(row["single"]), row["single"] <= 10),
-    ("batched lookup", "<= 4 ns", short(row["batch"]), row["batch"] <= 4),
-    ("24-byte key, hashed, batched", "<= 7 ns", short(row["hash+batch"]), row["hash+batch"] <= 7),
-    ("ketama's search / single", ">= 15 x", short(single), single >= 15),
-    ("ketama's search / batched", ">= 25 x", short(batch), batch >= 25),
-    ("10,000 nodes, batched", "<= 10 ns", short(large["batch"]), large["batch"] <= 10),
-    ("build", "<= 12 ms", short(row.buildMilliseconds), row.buildMilliseconds <= 12),
-    ("add one node", "<= 3 ms", short(row.addMilliseconds), row.addMilliseconds <= 3),
-  ] + row.swaps.ways.flatMap(slowdowns)
+  let bars: [Bar] =
+    [
+      ("single lookup", "<= 10 ns", short(row["single"]), row["single"] <= 10),
+      ("batched lookup", "<= 4 ns", short(row["batch"]), row["batch"] <= 4),
+      ("24-byte key, hashed, batched", "<= 7 ns", short(row["hash+batch"]), row["hash+batch"] <= 7),
+      ("ketama's search / single", ">= 15 x", short(single), single >= 15),
+      ("ketama's search / batched", ">= 25 x", short(batch), batch >= 25),
+      ("10,000 nodes, batched", "<= 10 ns", short(large["batch"]), large["batch"] <= 10),
+      ("build", "<= 12 ms", short(row.buildMilliseconds), row.buildMilliseconds <= 12),
+      ("add one node", "<= 3 ms", short(row.addMilliseconds), row.addMilliseconds <= 3),
+    ] + row.swaps.ways.flatMap(slowdowns)
   print("\nbars, at 1000 x 256 unless said")
   printTable(
     [["", "bar", "measured", ""]]
