@@ -99,14 +99,6 @@ struct PlacementTests {
     #expect(mean <= bound && peaks.count { $0 > bound } <= rings / 4)
   }
 
-  @Test(
-    "the rings of the benchmark peak at 1.10 and 1.21 at most", arguments: [10: 1.10, 1000: 1.21])
-  func benchmarkBalance(count: Int, bar: Double) throws {
-    let statistics = try RandomRings.even(count, named: "node").statistics
-    #expect(statistics.peakToAverage <= bar)
-    #expect(statistics.peakToAverage <= statistics.expectedPeakToAverage)
-  }
-
   @Test("a member without a rival owns every position")
   func singleMember() throws {
     var builder = try RingBuilder(pointsPerUnit: 1)
