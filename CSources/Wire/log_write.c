@@ -117,8 +117,8 @@ static int walk(
   }
 }
 
-// What is wrong with each column: zeros when nothing is. Sector i of write and parity belongs to the
-// bytes from (i mod n) on.
+// What is wrong with each column: zeros when nothing is. Sector i of write and parity belongs to
+// sector (i mod n) of it.
 static size_t syndrome(uint8_t *columns, const uint8_t *bytes, size_t length) {
   size_t width = cyc_log_parity_size(length);
   memset(columns, 0, width);

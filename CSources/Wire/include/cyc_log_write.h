@@ -51,7 +51,7 @@ typedef struct cyc_log_place {
 /// The bytes of parity behind a write of `length` bytes, a multiple of 512.
 size_t cyc_log_parity_size(size_t length);
 
-/// Adds `count` bytes at `position` of a write of `length` bytes to its parity, which began as zeros.
+/// Adds `count` bytes at `position` of a write of `length` bytes to its parity, zeros at first.
 void cyc_log_parity_add(
   void *parity, size_t length, size_t position, const void *bytes, size_t count);
 
@@ -67,7 +67,7 @@ int cyc_log_check(const void *bytes, size_t length, const cyc_log_place *place);
 /// size: beyond 5 MiB it is not tried.
 int cyc_log_repair(void *bytes, size_t length, const cyc_log_place *place);
 
-/// The offset of the first intact prefix at or behind `from`, at a multiple of 8; `count` when there
-/// is none. `place->start` is where `bytes` stand in the segment.
+/// The offset of the first intact prefix at or behind `from`, at a multiple of 8; `count` when
+/// there is none. `place->start` is where `bytes` stand in the segment.
 size_t cyc_log_find(
   const void *bytes, size_t count, size_t from, const cyc_log_place *place, cyc_log_prefix *found);
