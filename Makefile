@@ -71,6 +71,11 @@ vectors: tools ## Check the golden vectors of placement against PyPI's xxhash an
 	"$(CYCLADES_PYTHON)" Tests/Golden/ring_vectors.py --check
 	"$(CYCLADES_PYTHON)" Tests/Golden/ring_others_vectors.py --check
 
+.PHONY: crash-states
+crash-states: setup ## Recover a recorded log from every state a power cut can leave it in: over 10,000.
+	CYCLADES_CRASH_STATES=4096 timeout 1200 \
+	  swift test --no-parallel $(TRAITS) --filter CycladesReplicationTests.CrashStateTests
+
 .PHONY: fuzz-ring
 fuzz-ring: setup ## Fuzz the decoder of ring snapshots for FUZZ_SECONDS.
 	Tests/Fuzz/ring.sh $(FUZZ_SECONDS)

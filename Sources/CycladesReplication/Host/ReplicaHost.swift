@@ -40,6 +40,8 @@ public final class ReplicaHost {
   /// For groups this node is no member of: whom to ask.
   private var guesses: [NodeID?]
   private var refused: [(RequestContext, Refusal)] = []
+  /// What was found damaged at the start and by the scrubber, and what was done about it.
+  var recovery = RecoveryCounts()
   private var hasNewWork = false
   var isStopping = false
 
@@ -71,6 +73,7 @@ public final class ReplicaHost {
     for group in configuration.groups {
       loaded.append(try files.load(group.id) { makeMachine(group.id) })
     }
+    recovery[.superblockCopy] += UInt64(folder.superblock.repairedCopies)
     let recovered = try LogRecovery.run(
       folder, cluster: cluster, snapshots: loaded.map { $0?.stored.slot ?? 0 })
     storage = try Log(
@@ -82,6 +85,15 @@ public final class ReplicaHost {
         Courier(
           group: index, node: configuration.node, limits: configuration.limits, host: self))
       let found = recovered.groups[index]
+      if found.isStateLost {
+        guard group.members.count > 1 else {
+          throw ReplicationError(
+            .damagedLog,
+            "\(configuration.directory): the snapshot of group \(index) is damaged or missing, and no "
+              + "other replica has its state: restore the folder from a backup")
+        }
+        storage.append(dropOf: index, behind: found.forgotten)
+      }
       if found.isDropped { loaded[index] = nil }
       let isMember = group.members.contains(configuration.node) && !found.isDropped
       guard isMember || loaded[index] != nil || !found.index.isEmpty else {
@@ -102,6 +114,13 @@ public final class ReplicaHost {
           "torn.bytes": "\(recovered.tornBytes)",
         ])
     }
+    noteRecovery(recovered.counts)
+  }
+
+  private func noteRecovery(_ counts: RecoveryCounts) {
+    recovery.add(counts)
+    if recovery.isClean { return }
+    logger.warning("damage in the data folder", metadata: ["found": "\(recovery)"])
   }
 
   func makeReplica(
@@ -159,6 +178,7 @@ public final class ReplicaHost {
       if replica.hasLeft(now: now) { leave(index) }
     }
     replaceDisks()
+    storage.tick(now)
     for courier in couriers where !courier.isIdle { courier.expire() }
     snapshots.tick(now)
     reactor.schedule(after: Self.tickInterval) { self.tick() }
@@ -273,7 +293,7 @@ public final class ReplicaHost {
       writes: storage.counters.writes, records: storage.counters.records,
       writtenBytes: storage.counters.bytes, snapshotBytes: snapshots.byteCount,
       snapshotsWritten: snapshots.counters.written,
-      snapshotsInstalled: snapshots.counters.installed)
+      snapshotsInstalled: snapshots.counters.installed, recovery: recovery)
   }
 
   /// Where the listener for peers is bound; `nil` before `start`.
@@ -336,6 +356,8 @@ extension ReplicaHost: LogOwner {
   func logged(group: Int, token: UInt64) {
     if !isStopping, let replica = replicas[group], !replica.isLeaving { replica.logged(token) }
   }
+
+  func decided(group: Int) -> Slot { replicas[group]?.core.decidedThrough ?? 0 }
 
   func compacted(group: Int, through slot: Slot) {
     if !isStopping { replicas[group]?.step(.compacted(through: slot)) }
