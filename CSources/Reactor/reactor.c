@@ -10,6 +10,7 @@
 
 #include "driver.h"
 
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -275,3 +276,8 @@ void cyc_waker_wake(int waker) {
 }
 
 void cyc_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
+
+void cyc_thread_gather(void) {
+  const struct sched_param none = {0};
+  sched_setscheduler(0, SCHED_BATCH, &none);
+}
