@@ -83,7 +83,7 @@ final class Group {
 
   init(
     _ configuration: GroupConfiguration, index: Int, recovered: RecoveredState,
-    timing: Timing, windowBytes: Int, host: any GroupHost
+    timing: Timing, lease: Lease?, windowBytes: Int, host: any GroupHost
   ) throws(ReplicationError) {
     id = configuration.id
     self.index = index
@@ -99,7 +99,8 @@ final class Group {
       core = try Paxos(
         Configuration(
           node: host.node, incarnation: host.incarnation, members: configuration.members,
-          timing: timing, window: GroupConfiguration.window, windowBytes: windowBytes),
+          timing: timing, window: GroupConfiguration.window, windowBytes: windowBytes,
+          lease: lease),
         recovered: recovered.paxos, seed: UInt64.random(in: 0...UInt64.max),
         makeMembership: {
           EntryPayload.changing(
@@ -232,7 +233,9 @@ final class Group {
       nextReadID += 1
       confirming.append((id, queries))
       queries = []
-      step(.read(id: id))
+      // With a lease it matters what the clock says now, after the queries came: the reactor's is as
+      // old as the turn.
+      step(.read(id: id, now: core.configuration.lease == nil ? nil : monotonicNanoseconds()))
     }
   }
 

@@ -117,6 +117,7 @@ public final class ReplicaHost {
     let state = try RecoveredState(start, found, group, segments: segments, pool: reactor.pool)
     return try Group(
       group, index: index, recovered: state, timing: configuration.effectiveTiming,
+      lease: configuration.lease,
       windowBytes: max(64 << 20, 2 * configuration.limits.commandBytesMax), host: self)
   }
 

@@ -149,3 +149,10 @@ func wallClockMilliseconds() -> UInt64 {
   unsafe clock_gettime(CLOCK_REALTIME, &now)
   return UInt64(max(0, now.tv_sec)) * 1000 + UInt64(now.tv_nsec) / 1_000_000
 }
+
+/// The reactor's clock, read now.
+func monotonicNanoseconds() -> UInt64 {
+  var now = timespec()
+  unsafe clock_gettime(CLOCK_MONOTONIC, &now)
+  return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+}

@@ -136,6 +136,10 @@ final class Log: FileCompletion {
   /// Bytes in all segments up to the head.
   var byteCount: Int { segments.dropLast().reduce(head) { $0 + $1.byteCount } }
 
+  /// Whether a write is under way that should end soon: what is proposed meanwhile gains nothing over
+  /// what is proposed when it has ended, and gathers into fewer entries and messages.
+  var isWriting: Bool { writing && reactor.now.nanoseconds &- writingSince < Log.gatherMax }
+
   /// Appends a promise; it is reported under `token` when durable.
   func append(promise ballot: Ballot, group: Int, token: UInt64) {
     promised[group] = max(promised[group], ballot)
@@ -152,10 +156,6 @@ final class Log: FileCompletion {
   func append(dropOf group: Int, behind slot: Slot) {
     gathered.append(Record(group: group, content: .drop(slot)))
   }
-
-  /// Whether a write is under way that should end soon: what is proposed meanwhile gains nothing over
-  /// what is proposed when it has ended, and gathers into fewer entries and messages.
-  var isWriting: Bool { writing && reactor.now.nanoseconds &- writingSince < Log.gatherMax }
 
   /// Starts writing what was gathered, unless a write is under way.
   func flush() {

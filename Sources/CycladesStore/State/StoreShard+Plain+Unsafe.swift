@@ -11,7 +11,9 @@ extension StoreShard {
 
   /// Carries out a GET, or a SET without options, by the same calls as in general but without a list
   /// of arguments; false when it is something else, or is to be refused, and then nothing happened.
-  func performPlain(_ bytes: RawSpan, mayWrite: Bool, _ reply: inout Reply) -> Bool {
+  func performPlain(
+    _ bytes: RawSpan, mayWrite: Bool, isFull: @autoclosure () -> Bool, _ reply: inout Reply
+  ) -> Bool {
     var command = cyc_packed_short()
     let isShort = unsafe bytes.withUnsafeBytes { raw in
       unsafe cyc_packed_decode_short(
@@ -24,7 +26,7 @@ extension StoreShard {
       _ = shard.appendValue(of: key, isRESP3 ? .v3 : .v2, &reply)
       return true
     }
-    guard command.header.code == Self.setCode, command.header.count == 2, mayWrite, !isFull,
+    guard command.header.code == Self.setCode, command.header.count == 2, mayWrite, !isFull(),
       Int(command.second.length) <= shard.valueBytesMax
     else { return false }
     shard.table.put(key, bytes.part(command.second), deadline: nil)

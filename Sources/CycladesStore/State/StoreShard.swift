@@ -73,7 +73,7 @@ public final class StoreShard: StateMachine {
   private func perform(
     _ bytes: RawSpan, _ context: ApplyContext, mayWrite: Bool, _ reply: inout Reply
   ) {
-    if performPlain(bytes, mayWrite: mayWrite, &reply) { return }
+    if performPlain(bytes, mayWrite: mayWrite, isFull: isFull, &reply) { return }
     guard let header = PackedCommand.decode(bytes, into: arguments) else {
       return reply.appendError("ERR malformed command")
     }
@@ -116,7 +116,7 @@ public final class StoreShard: StateMachine {
     run(&shard, call, &reply)
   }
 
-  var isFull: Bool { memoryBytesMax < .max && usedBytes > memoryBytesMax }
+  private var isFull: Bool { usedBytes > memoryBytesMax }
 }
 
 // MARK: - Transactions
