@@ -10,6 +10,7 @@
 
 #include "driver.h"
 
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -22,10 +23,12 @@ static uint64_t read_clock(clockid_t clock) {
   return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-void cyc_read_clock(cyc_reactor *r) {
+uint64_t cyc_reactor_clock(const cyc_reactor *r) {
   const cyc_reactor_options *o = &r->options;
-  r->now = o->world ? cyc_world_clock(o->world, o->host) : read_clock(CLOCK_MONOTONIC);
+  return o->world ? cyc_world_clock(o->world, o->host) : read_clock(CLOCK_MONOTONIC);
 }
+
+void cyc_read_clock(cyc_reactor *r) { r->now = cyc_reactor_clock(r); }
 
 // --------------------------------------------------------------------------------------- life
 
@@ -297,3 +300,8 @@ void cyc_waker_wake(int waker) {
 }
 
 void cyc_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
+
+void cyc_thread_gather(void) {
+  const struct sched_param none = {0};
+  sched_setscheduler(0, SCHED_BATCH, &none);
+}

@@ -36,6 +36,11 @@ public struct StoreServerConfiguration: Sendable {
   public var listenerBytesMax = 8 << 20
   /// The clients served at once, both listeners together; others are refused with an error.
   public var maximumClients = 10_000
+  /// Lets the leader of a shard answer reads by its clock, without asking a quorum; `nil`, the default,
+  /// never. Reads stay linearizable as long as no node's clock drifts beyond the lease's bound.
+  ///
+  /// The same on all nodes; to change it, stop all of them first, for longer than it lasts.
+  public var lease: Lease?
   /// How long a command waits for its shard to have a leader before the client is told that there is
   /// none, or that the outcome is unknown.
   public var patience = Duration.seconds(10)

@@ -122,6 +122,9 @@ cyc_backend cyc_reactor_backend(const cyc_reactor *reactor);
 /// Monotonic nanoseconds, read once per turn.
 uint64_t cyc_reactor_now(const cyc_reactor *reactor);
 
+/// Monotonic nanoseconds, read now.
+uint64_t cyc_reactor_clock(const cyc_reactor *reactor);
+
 /// Nanoseconds since 1970, by the host's clock. Read now, not once per turn.
 uint64_t cyc_reactor_wall_clock(const cyc_reactor *reactor);
 
@@ -336,3 +339,8 @@ bool cyc_timer_settle(cyc_reactor *reactor, uint64_t id);
 
 /// Names the calling thread, for debuggers and perf; cut to 15 bytes.
 void cyc_thread_name(const char *name);
+
+/// Tells the scheduler that the calling thread would rather find more to do than begin a little
+/// sooner (SCHED_BATCH): when it wakes up it waits its turn, and does not interrupt whoever runs.
+/// Where a processor is idle, nothing changes.
+void cyc_thread_gather(void);

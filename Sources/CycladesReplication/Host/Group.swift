@@ -44,6 +44,8 @@ final class Group {
   var isLeaving = false
   private(set) var core: Paxos
   private(set) var machine: any StateMachine
+  /// The same machine, when it can be told what comes.
+  private var warming: (any WarmingMachine)?
   private unowned let host: any GroupHost
 
   private var sessions = SessionTable()
@@ -83,12 +85,13 @@ final class Group {
 
   init(
     _ configuration: GroupConfiguration, index: Int, recovered: RecoveredState,
-    timing: Timing, windowBytes: Int, host: any GroupHost
+    timing: Timing, lease: Lease?, windowBytes: Int, host: any GroupHost
   ) throws(ReplicationError) {
     id = configuration.id
     self.index = index
     self.host = host
     machine = recovered.machine
+    warming = recovered.machine as? any WarmingMachine
     forgotten = recovered.forgotten
     sessions = recovered.sessions
     logTime = recovered.logTime
@@ -99,7 +102,8 @@ final class Group {
       core = try Paxos(
         Configuration(
           node: host.node, incarnation: host.incarnation, members: configuration.members,
-          timing: timing, window: GroupConfiguration.window, windowBytes: windowBytes),
+          timing: timing, window: GroupConfiguration.window, windowBytes: windowBytes,
+          lease: lease),
         recovered: recovered.paxos, seed: reactor.random(),
         makeMembership: {
           EntryPayload.changing(
@@ -155,6 +159,7 @@ final class Group {
   func install(_ state: SnapshotAssembly.State, through slot: Slot) {
     precondition(slot > core.applied && !leads, "a snapshot must not set a replica back")
     machine = state.machine
+    warming = state.machine as? any WarmingMachine
     sessions = state.head.sessions
     logTime = state.head.logTime
     step(.installed(through: slot, schedule: state.head.schedule))
@@ -222,15 +227,18 @@ final class Group {
     return true
   }
 
-  /// Proposes what came in, and starts to confirm the queries.
-  func turnEnding() {
-    if !incoming.isEmpty || overdue != nil { propose() }
+  /// Proposes what came in, unless it had better gather until the log's write has ended, and starts
+  /// to confirm the queries.
+  func turnEnding(isGathering: Bool) {
+    if !isGathering, !incoming.isEmpty || overdue != nil { propose() }
     if !queries.isEmpty {
       let id = nextReadID
       nextReadID += 1
       confirming.append((id, queries))
       queries = []
-      step(.read(id: id))
+      // With a lease it matters what the clock says now, after the queries came: the reactor's is as
+      // old as the turn.
+      step(.read(id: id, now: core.configuration.lease == nil ? nil : host.reactor.clock.nanoseconds))
     }
   }
 
@@ -393,7 +401,7 @@ extension Group {
   private func apply(_ entry: Entry) {
     let payload = entry.payload as! EntryPayload
     let context = Applier.advance(&machine, &logTime, payload.time, group: id, slot: entry.slot)
-    Applier.apply(payload, context, &machine, &sessions, &reply) { request, verdict in
+    Applier.apply(payload, context, &machine, warming, &sessions, &reply) { request, verdict in
       let origin = NodeID(rawValue: request.origin)
       guard leads || origin == host.node else { return }
       switch verdict {
@@ -433,6 +441,7 @@ extension Group {
     let context = ApplyContext(group: id, slot: core.applied, time: time)
     for query in queries {
       reply.removeAll()
+      warming?.warm(query.body.span)
       _ = SizedItems.forEach(query.body.span) { item in
         Applier.sized(&reply) { machine.read(item, context, reply: &$0) }
       }

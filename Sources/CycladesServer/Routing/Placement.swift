@@ -46,6 +46,7 @@ extension StoreServerConfiguration {
       } + [GroupConfiguration(id: UInt32(self.shards), members: founders.sorted())])
     host.announcement = announcement.bytes
     host.limits = hostLimits
+    host.lease = lease
     // A command has other arguments beside its largest; more than that are refused as too large.
     host.limits.commandBytesMax = maximumValueBytes + (1 << 20)
     host.limits.requestBytesPendingMax = max(

@@ -64,6 +64,9 @@ public final class Reactor {
   /// The time of this turn: read once, when its events were collected.
   public var now: Instant { Instant(nanoseconds: core.now) }
 
+  /// The clock of `now`, read at this moment: for who must know how long a turn has taken.
+  package var clock: Instant { Instant(nanoseconds: core.clock) }
+
   /// Milliseconds since 1970 by this host's clock: may be wrong, and may jump.
   package var wallClockMilliseconds: UInt64 { core.wallClock / 1_000_000 }
 

@@ -55,6 +55,7 @@ internal import CCycladesReactor
   func destroy() { unsafe cyc_reactor_destroy(raw) }
 
   var now: UInt64 { unsafe cyc_reactor_now(raw) }
+  var clock: UInt64 { unsafe cyc_reactor_clock(raw) }
   var wallClock: UInt64 { unsafe cyc_reactor_wall_clock(raw) }
   func random() -> UInt64 { unsafe cyc_reactor_random(raw) }
   var isDue: Bool { unsafe cyc_reactor_is_due(raw) }
