@@ -12,6 +12,8 @@ import Testing
 /// takes. Deadlines that would pass during the test are not drawn, other than those in the past. Redis
 /// counts a key that ended until somebody asks for it, so before a command that counts keys all keys
 /// are asked for.
+///
+/// `Pair.isKnown` lists where the answers differ on purpose.
 @Suite("Against redis-server", .enabled(if: RedisServer.isInstalled), .timeLimit(.minutes(20)))
 struct DifferentialTests {
   /// The number of commands that `make differential` asks for, or a short run.
@@ -192,7 +194,7 @@ private final class Pair {
     let expected = try redis.call(batch)
     return zip(batch, expected).compactMap { words, theirs in
       let ours = harness.run(words)
-      if ours == theirs || isSame(ours, theirs, name(words)) { return nil }
+      if ours == theirs || isSame(ours, theirs, name(words)) || isKnown(words) { return nil }
       return Difference(words: words, ours: ours, theirs: theirs)
     }
   }
@@ -205,7 +207,7 @@ private final class Pair {
       else { return false }
       let name = name(words)
       return name != "object" && Self.unordered[name] == nil && !Self.drawn.contains(name)
-        && !Self.timed.contains(name)
+        && !Self.timed.contains(name) && !isKnown(words)
     }
     let replies = try redis.call([bytes("MULTI")] + commands + [bytes("EXEC")])
     let ours = harness.transaction(commands)
@@ -247,6 +249,16 @@ private final class Pair {
     }
     if let width = Self.unordered[name] { return a.sorted(by: width) == b.sorted(by: width) }
     return Self.drawn.contains(name) && a.shape == b.shape
+  }
+
+  /// Commands that are answered in another way, and why.
+  private func isKnown(_ words: [[UInt8]]) -> Bool {
+    let words = words.map { String(decoding: $0, as: UTF8.self).lowercased() }
+    // Redis shares small integers between keys, and counts 2147483647 references to each.
+    if words.count == 3, words[0] == "object", words[1] == "refcount" { return true }
+    // Redis 7.0 negates the rank, which overflows, and then takes the last match for the first; 7.2
+    // refuses it with the words that are used here.
+    return words[0] == "lpos" && words.contains("\(Int64.min)")
   }
 
   private func isClose(_ ours: [UInt8], _ theirs: [UInt8], _ name: String) -> Bool {
