@@ -134,7 +134,7 @@ public final class StoreServer: Sendable {
       await withGracefulShutdownHandler {
         await thread.finished()
       } onGracefulShutdown: {
-        beginStop(thread)
+        self.beginStop(thread)
       }
     #else
       await thread.finished()

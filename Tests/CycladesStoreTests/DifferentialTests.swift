@@ -44,7 +44,7 @@ struct DifferentialTests {
         errors += 1
       }
       compared += batch.count + 4
-      guard errors == 0 else { return }
+      guard errors < 5 else { return }
     }
     #expect(compared >= Self.commandCount / 4)
   }
@@ -254,8 +254,9 @@ private final class Pair {
   /// Commands that are answered in another way, and why.
   private func isKnown(_ words: [[UInt8]]) -> Bool {
     let words = words.map { String(decoding: $0, as: UTF8.self).lowercased() }
-    // Redis shares small integers between keys, and counts 2147483647 references to each.
-    if words.count == 3, words[0] == "object", words[1] == "refcount" { return true }
+    // Redis shares small integers between keys, and counts 2147483647 references to each. Help is
+    // in words of our own, about what there is.
+    if words[0] == "object", words.count > 1, ["refcount", "help"].contains(words[1]) { return true }
     // Redis 7.0 negates the rank, which overflows, and then takes the last match for the first; 7.2
     // refuses it with the words that are used here.
     return words[0] == "lpos" && words.contains("\(Int64.min)")
