@@ -41,7 +41,8 @@ print("sold \(sold) tickets")
 let left = try await client.transaction([
   StoreCommand("GET", "tickets"), StoreCommand("SET", "tickets", 0),
 ])
-print("the counter was at \(left[0].integer ?? 0), and is at", try await client.getString("tickets")!)
+print(
+  "the counter was at \(left[0].integer ?? 0), and is at", try await client.getString("tickets")!)
 await client.close()
 
 await services.triggerGracefulShutdown()

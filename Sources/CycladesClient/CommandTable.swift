@@ -20,7 +20,8 @@ struct CommandTable {
         let end = last < 0 ? words.count + last : min(last, words.count - 1)
         keys += stride(from: first, through: end, by: max(step, 1))
       }
-      if let count, count < words.count, let number = Int(String(decoding: words[count], as: UTF8.self)),
+      if let count, count < words.count,
+        let number = Int(String(decoding: words[count], as: UTF8.self)),
         number > 0
       {
         keys += count + 1..<count + 1 + min(number, words.count - count - 1)

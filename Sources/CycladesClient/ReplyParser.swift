@@ -66,9 +66,11 @@ struct ReplyParser {
     let mark = pending[position]
     let line = position + 1..<end
     switch mark {
-    case UInt8(ascii: "+"): advance(to: end + 2)
+    case UInt8(ascii: "+"):
+      advance(to: end + 2)
       try add(.status(text(line)), &items)
-    case UInt8(ascii: "-"): advance(to: end + 2)
+    case UInt8(ascii: "-"):
+      advance(to: end + 2)
       try add(.error(StoreServerError(text(line))), &items)
     case UInt8(ascii: ":"):
       guard let number = Int64(text(line)) else { throw Violation(description: "no integer") }
@@ -78,14 +80,16 @@ struct ReplyParser {
       guard let number = Double(text(line)) else { throw Violation(description: "no double") }
       advance(to: end + 2)
       try add(.double(number), &items)
-    case UInt8(ascii: "("): advance(to: end + 2)
+    case UInt8(ascii: "("):
+      advance(to: end + 2)
       try add(.bytes(Array(text(line).utf8)), &items)
     case UInt8(ascii: "#"):
       let value = text(line)
       guard value == "t" || value == "f" else { throw Violation(description: "no boolean") }
       advance(to: end + 2)
       try add(.boolean(value == "t"), &items)
-    case UInt8(ascii: "_"): advance(to: end + 2)
+    case UInt8(ascii: "_"):
+      advance(to: end + 2)
       try add(.null, &items)
     case UInt8(ascii: "$"), UInt8(ascii: "="), UInt8(ascii: "!"):
       return try bulk(mark, line, &items)
@@ -197,5 +201,7 @@ struct ReplyParser {
     return nil
   }
 
-  private func text(_ range: Range<Int>) -> String { String(decoding: pending[range], as: UTF8.self) }
+  private func text(_ range: Range<Int>) -> String {
+    String(decoding: pending[range], as: UTF8.self)
+  }
 }

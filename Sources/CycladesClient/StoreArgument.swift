@@ -79,5 +79,7 @@ enum RequestEncoding {
     bytes += [13, 10]
   }
 
-  static func append(_ word: String, to bytes: inout [UInt8]) { append(Array(word.utf8), to: &bytes) }
+  static func append(_ word: String, to bytes: inout [UInt8]) {
+    append(Array(word.utf8), to: &bytes)
+  }
 }

@@ -94,7 +94,11 @@ extension StoreClient {
       case .failure(let error):
         shard.waiting = []
         for call in waiting where !call.isOver {
-          if error.code == .server { self.end(call, .failure(error)) } else { self.retryLater(call) }
+          if error.code == .server {
+            self.end(call, .failure(error))
+          } else {
+            self.retryLater(call)
+          }
         }
       }
     }

@@ -73,7 +73,8 @@ struct ShardViewTests {
         .init(
           key: .status("begin_search"),
           value: .map([
-            .init(key: .status("spec"), value: .map([.init(key: .status("index"), value: .integer(1))]))
+            .init(
+              key: .status("spec"), value: .map([.init(key: .status("index"), value: .integer(1))]))
           ])),
         .init(
           key: .status("find_keys"),

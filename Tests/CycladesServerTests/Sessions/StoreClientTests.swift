@@ -87,7 +87,8 @@ extension ServerTests {
       await cluster.stop()
     }
 
-    @Test("without a majority a write is not done or unknown, in time, and a cancelled task goes on")
+    @Test(
+      "without a majority a write is not done or unknown, in time, and a cancelled task goes on")
     func noMajority() async throws {
       let cluster = try TestCluster(patience: .milliseconds(300))
       try await cluster.start()
