@@ -175,7 +175,7 @@ struct CommandTests {
         + " '\(program)' mapreduce cancel 12ab \(ledger) 2>&1; echo $?")
     let text = String(decoding: output, as: UTF8.self)
     #expect(text.hasPrefix("0\n[{\"id\":") && text.contains("\"state\":\"complete\""))
-    #expect(text.hasSuffix("the ledger has no job '12ab'\n1\n"))
+    #expect(text.hasSuffix("there is no job '12ab'\n1\n"))
   }
 
   @Test("the standard input is an input")
