@@ -163,6 +163,7 @@ final class CoordinatorHost: Endpoint, JobSurroundings {
     guard result == nil else { return }
     if cancellation.isCancelled { return driver.step(.stopped(JobCancellation.error)) }
     driver.tick()
+    disturb()
     for (identifier, child) in children where !child.hasJoined {
       let ending = child.process.ending()
       guard ending != nil || .current() - child.startedAt > CoordinatorHost.joinTime else {
