@@ -101,4 +101,32 @@ extension MapReduceCommand {
       }
     }
   }
+
+  /// Measures the shuffle between two processes: one serves, prints its port and ends with the puller.
+  struct MeasureShuffle: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "measure-shuffle", abstract: "Measure the shuffle.", shouldDisplay: false)
+
+    @Option(help: "A file of lines to serve, up to 1 GiB.")
+    var serve: String?
+
+    @Option(help: "The port to pull from.")
+    var pull: UInt16?
+
+    @Option(help: "How often everything is pulled.")
+    var rounds = 16
+
+    func run() throws {
+      let measurement = ShuffleMeasurement(logger: Logger(label: "cyclades.mapreduce.shuffle"))
+      if let serve {
+        return try measurement.serve(serve) { port in
+          print(port)
+          fflush(nil)
+        }
+      }
+      guard let pull, rounds > 0 else { throw ValidationError("name --serve FILE or --pull PORT") }
+      let (byteCount, seconds) = try measurement.pull(port: pull, rounds: rounds)
+      print("{\"bytes\":\(byteCount),\"seconds\":\(seconds)}")
+    }
+  }
 }

@@ -23,7 +23,7 @@ struct MapReduceCommand: ParsableCommand {
       them, and the parts come back to the output folder here.
       """,
     subcommands: [
-      Run.self, List.self, Cancel.self, Node.self, Worker.self, Generate.self,
+      Run.self, List.self, Cancel.self, Node.self, Worker.self, Generate.self, MeasureShuffle.self,
     ],
     defaultSubcommand: Run.self)
 }
