@@ -128,12 +128,13 @@ bench-transport: setup ## Measure the transport beside raw C and SwiftNIO, all i
 	.build/benchmarks/release/bench-transport $(ARGS)
 
 .PHONY: bench-mapreduce
-bench-mapreduce: setup ## Measure MapReduce beside DuckDB, Polars, GNU sort and C; ARGS="--only sort --json".
+bench-mapreduce: setup ## Measure MapReduce beside DuckDB, Polars, Spark, GNU sort and C; ARGS="--only sort --json".
 	@.ci/setup bench_mapreduce "$(TOOLS)/bench"
 	swift build -c release --package-path Benchmarks --scratch-path .build/benchmarks \
 	  --product mapreduce-jobs
+	swift build -c release --product cyclades
 	Benchmarks/bench-mapreduce/run.py --tools "$(TOOLS)" \
-	  --jobs .build/benchmarks/release/mapreduce-jobs $(ARGS)
+	  --jobs .build/benchmarks/release/mapreduce-jobs --cyclades .build/release/cyclades $(ARGS)
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed into the clone.
