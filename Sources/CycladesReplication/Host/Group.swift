@@ -238,7 +238,8 @@ final class Group {
       queries = []
       // With a lease it matters what the clock says now, after the queries came: the reactor's is as
       // old as the turn.
-      step(.read(id: id, now: core.configuration.lease == nil ? nil : host.reactor.clock.nanoseconds))
+      step(
+        .read(id: id, now: core.configuration.lease == nil ? nil : host.reactor.clock.nanoseconds))
     }
   }
 

@@ -108,11 +108,11 @@ final class DataFolder {
         superblock = try Superblock.open(in: path, groups: configuration.groups.count)
         try DataFolder.check(superblock.content.identity, against: configuration, placement, path)
       } else {
-          superblock = try Superblock.create(
-            Identity(
-              cluster: configuration.cluster, node: configuration.node, log: name(),
-              incarnation: name(), placement: placement),
-            groups: configuration.groups.count, in: path)
+        superblock = try Superblock.create(
+          Identity(
+            cluster: configuration.cluster, node: configuration.node, log: name(),
+            incarnation: name(), placement: placement),
+          groups: configuration.groups.count, in: path)
       }
     } catch {
       Files.close(descriptor)
