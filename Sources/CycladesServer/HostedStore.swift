@@ -37,7 +37,7 @@ package final class HostedStore {
   /// Lets go of everything, when the host under it has crashed: nothing is sent or written any more.
   package func abandon() {
     node.rebalancer?.stop()
-    node.host.stop()
+    (node.host as? ReplicaHost)?.abandon()
     node.release()
   }
 }

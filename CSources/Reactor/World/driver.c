@@ -329,6 +329,7 @@ bool cyc_reactor_is_due(const cyc_reactor *r) {
   const world_driver *d = (const world_driver *)r->driver;
   return r->dirty_count > 0 || r->listeners_dirty || r->files_first || d->ready_count > 0 ||
          d->has_backlog || d->done_first || d->cancelled_accepts > 0 ||
+         (is_gone(d) && r->statistics.operations > 0) ||
          cyc_reactor_next(r) <= d->world->now;
 }
 

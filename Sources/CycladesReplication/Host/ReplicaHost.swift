@@ -168,6 +168,12 @@ public final class ReplicaHost {
     delegate = nil
   }
 
+  /// Stops as a process does that is killed: in a simulation, whose disks are what they were then.
+  package func abandon() {
+    storage.abandon()
+    stop()
+  }
+
   func startReplica(_ index: Int) {
     guard let replica = replicas[index] else { return }
     replica.start(now: reactor.now.nanoseconds)

@@ -391,6 +391,12 @@ final class Log: FileCompletion {
     closeWhenIdle()
   }
 
+  /// Writes nothing at all any more, not even the mark: the machine under it is gone.
+  func abandon() {
+    failed = true
+    stop()
+  }
+
   private func closeWhenIdle() {
     if isClosed || writing || zeroing || dropping || folder.superblock.isBusy { return }
     isClosed = true
