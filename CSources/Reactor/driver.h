@@ -19,6 +19,9 @@
 
 #include "internal.h"
 
+/// The longest wait, which fits every clock, stands for one without a limit.
+static const uint64_t CYC_WAIT_MAX_NS = 3600ull * 1000000000;
+
 typedef struct cyc_driver_calls {
   /// On the owning thread, once, before anything else below. 0 or -errno.
   int (*enable)(cyc_reactor *r);

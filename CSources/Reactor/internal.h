@@ -7,7 +7,7 @@
 //   connection.c   slots, connecting, closing            address.c   names and numbers
 //   stream.c       input of stream connections           sockets.c   how the kernel makes sockets
 //   frames.c       input of framed connections           driver.h    what a kernel interface offers
-//   send.c         output                                uring.c     ... as io_uring does it
+//   send.c         output                                uring*.c    ... as io_uring does it
 //   deadlines.c    limits of time of a connection        epoll.c     ... as epoll does it, with
 //                                                        workers.c   file operations on threads
 //
@@ -91,7 +91,7 @@ typedef struct cyc_connection {
   bool accepted : 1;
   bool greedy : 1;  // took more than its share of blocks in a turn
   bool yields : 1;  // is being stopped for that
-  bool audited : 1;  // its receive is to be looked at once more
+  bool audited : 1;  // is to be looked at once more, see uring.c
 
   uint32_t taken;       // receive blocks filled ...
   uint32_t taken_turn;  // ... in this turn

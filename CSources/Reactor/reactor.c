@@ -15,8 +15,6 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-static const uint64_t WAIT_MAX_NS = 3600ull * 1000000000;  // what fits every clock
-
 void cyc_read_clock(cyc_reactor *r) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
@@ -238,7 +236,7 @@ int cyc_reactor_turn(cyc_reactor *r, bool park, const cyc_event **events) {
     bool is_armed = !r->starved_first || r->driver->calls->lend(r) == 0;
     bool may_wait = park && is_served && is_armed && r->event_count == 0;
     uint64_t wait = may_wait ? cyc_timers_wait(r) : 0;
-    int result = r->driver->calls->wait(r, wait < WAIT_MAX_NS ? wait : WAIT_MAX_NS);
+    int result = r->driver->calls->wait(r, wait < CYC_WAIT_MAX_NS ? wait : CYC_WAIT_MAX_NS);
     if (result < 0) return result;
     cyc_timers_expire(r);
     if (r->event_count > 0 || !park) break;

@@ -81,6 +81,7 @@ typedef struct cyc_reactor_statistics {
   uint64_t held_back;      ///< send queues that passed the high watermark
   uint64_t queue_full;     ///< turns in which the kernel's queue could not take everything
   uint64_t accept_rests;   ///< times accepting rested for want of descriptors or memory
+  uint64_t missed_ends;    ///< ends of connections that the kernel told of only when asked
   // Reasons to close that are ours, or the peer's fault.
   uint64_t send_overflows, input_overflows, protocol_violations, out_of_buffers, resets;
   uint64_t connect_timeouts, idle_timeouts, header_timeouts, stall_timeouts, flush_timeouts;
@@ -176,11 +177,18 @@ typedef struct cyc_deadlines {
   uint32_t stall_ms;   ///< with bytes queued, and none taken by the kernel
 } cyc_deadlines;
 
+/// Who else may listen on the address.
+typedef enum cyc_sharing {
+  CYC_SHARING_NONE,
+  CYC_SHARING_FIRST,   ///< nobody yet: refused when it is in use. Others may join afterwards
+  CYC_SHARING_JOINED,  ///< whoever shares it, too: the kernel spreads connections over them
+} cyc_sharing;
+
 typedef struct cyc_listen_options {
   cyc_address address;
   cyc_deadlines deadlines;
   int backlog;
-  bool reuse_port;
+  cyc_sharing sharing;
   uint32_t frame_max;  ///< 0: stream connections; else framed, up to this size
   uint64_t user;
 } cyc_listen_options;

@@ -207,12 +207,12 @@ public final class Reactor {
 
   /// Listens on an address and reports accepted connections to `endpoint`.
   ///
-  /// Port 0 lets the system choose; `Listener.address` tells. With `reusePort` several reactors may
-  /// listen on one port and the kernel spreads connections over them; a clash with another process
-  /// then goes unnoticed. Throws `.listenFailed`.
+  /// Port 0 lets the system choose; `Listener.address` tells. Several reactors listen on one port
+  /// when the first one does so as `.first` and the others join; see `PortSharing`. Throws
+  /// `.listenFailed`.
   public func listen(
-    on address: SocketAddress, backlog: Int = 1024, reusePort: Bool = false, mode: Mode = .stream,
-    deadlines: Deadlines = Deadlines(), endpoint: any Endpoint
+    on address: SocketAddress, backlog: Int = 1024, sharing: PortSharing = .none,
+    mode: Mode = .stream, deadlines: Deadlines = Deadlines(), endpoint: any Endpoint
   ) throws(TransportError) -> Listener {
     guard !isStopping else {
       throw TransportError(.listenFailed, "cannot listen on \(address): the reactor is stopping")
@@ -220,7 +220,7 @@ public final class Reactor {
     let user = endpoints.insert(endpoint)
     do {
       let (id, bound) = try core.listen(
-        on: address, backlog: backlog, reusePort: reusePort, frameMaximum: mode.frameMaximum,
+        on: address, backlog: backlog, sharing: sharing, frameMaximum: mode.frameMaximum,
         deadlines: deadlines, user: user)
       return Listener(reactor: self, id: id, address: bound)
     } catch {

@@ -187,12 +187,12 @@ internal import CCycladesReactor
   // MARK: Listeners and connections
 
   func listen(
-    on address: SocketAddress, backlog: Int, reusePort: Bool, frameMaximum: UInt32,
+    on address: SocketAddress, backlog: Int, sharing: PortSharing, frameMaximum: UInt32,
     deadlines: Deadlines, user: UInt64
   ) throws(TransportError) -> (id: UInt64, address: SocketAddress) {
     var options = cyc_listen_options(
       address: address.cAddress, deadlines: deadlines.raw, backlog: Int32(clamping: backlog),
-      reuse_port: reusePort, frame_max: frameMaximum, user: user)
+      sharing: sharing.raw, frame_max: frameMaximum, user: user)
     var id: UInt64 = 0
     var bound = cyc_address()
     let result = unsafe cyc_listener_open(raw, &options, &id, &bound)
