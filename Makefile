@@ -111,6 +111,10 @@ differential: setup ## Compare COMMANDS random commands with redis-server 7.0, r
 fuzz-store: setup ## Fuzz request parser and table, with sanitizers, FUZZ_SECONDS each.
 	Tests/Fuzz/run.sh $(FUZZ_SECONDS)
 
+.PHONY: sanitize
+sanitize: setup ## Run the transport's tests under the address and the thread sanitizer.
+	Tests/Sanitizers/run.sh .build/sanitize
+
 .PHONY: bench-ring
 bench-ring: setup ## Measure the ring against other searches, all in one run.
 	swift run -c release --package-path Benchmarks --scratch-path .build/benchmarks \

@@ -7,7 +7,7 @@
 //   connection.c   slots, connecting, closing            address.c   names and numbers
 //   stream.c       input of stream connections           sockets.c   how the kernel makes sockets
 //   frames.c       input of framed connections           driver.h    what a kernel interface offers
-//   send.c         output                                uring.c     ... as io_uring does it
+//   send.c         output                                uring*.c    ... as io_uring does it
 //   deadlines.c    limits of time of a connection        epoll.c     ... as epoll does it, with
 //                                                        workers.c   file operations on threads
 //

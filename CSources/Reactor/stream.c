@@ -21,7 +21,8 @@
 // is back would end at once, even on an idle socket. The connection waits in a queue; as many
 // are armed again per turn as blocks have come back, the longest waiting first. Whoever took more
 // than a quarter of the blocks in a turn in which others starved is stopped, and waits behind them:
-// the kernel would go on filling blocks for it as long as its socket has data.
+// the kernel would go on filling blocks for it as long as its socket has data. The same when it took
+// the last one and starved itself: before those it took them from, it would take all of them again.
 
 #include "driver.h"
 
@@ -77,9 +78,14 @@ static void count_taken(cyc_reactor *r, cyc_connection *c) {
 }
 
 bool cyc_stream_serve(cyc_reactor *r, cyc_connection *c) {
-  bool yields = c->greedy && r->starved_lately && c->receiving && !c->receive_cancelled;
+  bool is_greedy = c->greedy && r->starved_lately && !c->starved && wants_input(c);
   c->greedy = false;
-  if (yields) {
+  if (is_greedy && !c->receiving) {
+    queue_up(r, c);
+    r->statistics.capped++;
+    return true;
+  }
+  if (is_greedy && !c->receive_cancelled) {
     if (!stop_receiving(r, c)) return false;
     c->yields = true;
     r->statistics.capped++;
@@ -119,7 +125,7 @@ void cyc_stream_on_receive(cyc_reactor *r, cyc_connection *c, int result, cyc_bl
   } else if (result == -ENOBUFS) {
     r->statistics.starved++;
     r->starved_lately = true;
-    if (!more && !c->starved && wants_input(c)) queue_up(r, c);
+    if (!more && !c->starved && !c->greedy && wants_input(c)) queue_up(r, c);
   } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
     cyc_connection_abort(r, c, cyc_reason_of(-result), -result);
   }

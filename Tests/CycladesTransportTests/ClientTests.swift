@@ -120,6 +120,24 @@ extension TransportTests {
       }
     }
 
+    @Test("nothing of a race outlives its reactor")
+    func raceIsFreed() async throws {
+      let deaf = try DeafListener()
+      defer { deaf.close() }
+      weak var executor: ReactorExecutor?
+      do {
+        let group = try ReactorGroup(logger: Logger(label: "test"))
+        executor = group.executors[0]
+        let addresses = [try unusedAddress(), deaf.address]
+        let connection = try await Connection.connect(to: addresses, on: group.executors[0])
+        connection.abort()
+        await group.shutdown()
+      }
+      // The reactor's thread lets go of it a moment after it has reported its end.
+      for _ in 0..<1000 where executor != nil { try await Task.sleep(for: .milliseconds(2)) }
+      #expect(executor == nil)
+    }
+
     @Test("a cancelled connect throws and leaves nothing behind")
     func cancelled() async throws {
       try await withTidyReactors { group in

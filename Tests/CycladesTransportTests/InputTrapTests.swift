@@ -66,7 +66,7 @@ extension TransportTests {
         let modest = try (0..<6).map { _ in try BlockingClient(made.1) }
         let clock = ContinuousClock()
         let duration = try clock.measure {
-          for round in 0..<50 as Range<UInt8> {
+          for round in 0..<200 as Range<UInt8> {
             for client in modest { try client.send([round]) }
             for client in modest { #expect(try client.receive(1) == [round]) }
           }

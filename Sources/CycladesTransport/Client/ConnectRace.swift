@@ -20,7 +20,8 @@ final class ConnectRace: @unchecked Sendable {
   private var failure: TransportError?
   private var resumption: Resumption<Outcome>?
   private var timer: Timer?
-  private var endpoint: TaskEndpoint!
+  /// Until the race is over: it holds the race in turn, and the winner's connection holds it.
+  private var endpoint: TaskEndpoint?
 
   enum Outcome: Sendable {
     case connected(Channel)
@@ -48,7 +49,7 @@ final class ConnectRace: @unchecked Sendable {
   private func attempt() {
     if let timer { reactor.cancel(timer) }
     timer = nil
-    guard resumption != nil, !waiting.isEmpty else { return settle() }
+    guard resumption != nil, let endpoint, !waiting.isEmpty else { return settle() }
     let address = waiting.removeFirst()
     let connection = reactor.connect(
       to: address, mode: mode, timeout: deadline - reactor.now, endpoint: endpoint)
@@ -77,6 +78,7 @@ final class ConnectRace: @unchecked Sendable {
   private func end(_ outcome: Outcome) {
     guard let resumption else { return }
     self.resumption = nil
+    endpoint = nil
     if let timer { reactor.cancel(timer) }
     timer = nil
     for connection in attempts.keys { reactor.close(connection, flush: false) }
