@@ -18,8 +18,7 @@ package struct PlantedBug: Hashable, Sendable, CustomStringConvertible {
   /// of them mistakes that only matter while two leaders are in office at once.
   package var isRare: Bool {
     let rare: Mutation = [
-      .installForgetsAccepted, .ignoreNextQuorum, .skipPreparation, .ignoreLease, .ignoreDrift,
-      .keepLeaseInTransfer, .reuseReadToken, .indexUnconfirmed,
+      .ignoreNextQuorum, .skipPreparation, .ignoreLease, .ignoreDrift, .reuseReadToken,
     ]
     return !core.isDisjoint(with: rare)
   }
@@ -50,7 +49,7 @@ package struct PlantedBug: Hashable, Sendable, CustomStringConvertible {
       "accepted slots forgotten behind a snapshot", core: .installForgetsAccepted, in: .snapshots),
     PlantedBug("acceptances of learners counted", core: .countLearners, in: .membership),
     PlantedBug("new members govern at once", core: .ignoreAlpha, in: .membership),
-    PlantedBug("ballot without the next members", core: .ignoreNextQuorum, in: .replacement),
+    PlantedBug("ballot without the next members", core: .ignoreNextQuorum, in: .turnover),
     PlantedBug("new members not asked for promises", core: .skipPreparation, in: .replacement),
     PlantedBug("votes of a lost disk counted", core: .ignoreIncarnation, in: .membership),
     PlantedBug("damaged slots taken for empty ones", core: .damageIsNothing, in: .damage),
