@@ -17,6 +17,8 @@ export CYCLADES_PYTHON := $(abspath $(TOOLS)/python/bin/python3)
 # To be overridden, as in make demo ARGS="--input FILE" or make soak KILLS=100.
 REQUESTS ?= 100000
 SEEDS ?= 200
+BUG_SEEDS ?= 3000
+NIGHTLY_SEEDS ?= 10000
 JOBS ?= $(shell nproc)
 KILLS ?= 20
 IO ?= $(CYCLADES_IO)
@@ -94,6 +96,21 @@ simulate-nodes: build ## Run SEEDS simulated clusters of whole nodes with faults
 	cmp <(.build/release/cyclades simulate --nodes --seed 5) \
 	  <(.build/release/cyclades simulate --nodes --seed 5) && echo 'The same seed did the same.'
 
+.PHONY: bugs
+bugs: build ## Plant one bug after the other in the protocol; print how many seeds find each.
+	.build/release/cyclades simulate --bugs --seeds $(BUG_SEEDS) --jobs $(JOBS)
+
+.PHONY: nightly
+nightly: build crash-states ## What takes longer than CI may: crash states, seeds, planted bugs, fuzzers.
+	@# Fails when a recovery case or a kind of message was not met: their tests demand each.
+	$(MAKE) test ARGS="--filter CycladesReplicationTests --filter CycladesPaxosTests"
+	for scenario in swarm lossy partitions crashes disks membership turnover reads leases snapshots \
+	  damage; do \
+	  .build/release/cyclades simulate --scenario $$scenario --seeds $(NIGHTLY_SEEDS) \
+	    --jobs $(JOBS); \
+	done
+	$(MAKE) bugs fuzz-wire
+
 .PHONY: clients
 clients: tools build ## Drive a cluster with the Redis clients that people have; print the table of them.
 	REQUESTS=$(REQUESTS) Tests/Clients/run.sh .build/release/cyclades
@@ -106,6 +123,10 @@ soak: build ## Kill a node KILLS times under load and look for lost writes.
 differential: setup ## Compare COMMANDS random commands with redis-server 7.0, reply by reply.
 	CYCLADES_DIFFERENTIAL=$(COMMANDS) timeout 1800 \
 	  swift test --no-parallel --filter CycladesStoreTests.DifferentialTests
+
+.PHONY: fuzz-wire
+fuzz-wire: setup ## Fuzz what reads frames and logs, with sanitizers, for FUZZ_SECONDS.
+	Tests/Fuzz/run.sh $(FUZZ_SECONDS) wire
 
 .PHONY: fuzz-store
 fuzz-store: setup ## Fuzz request parser and table, with sanitizers, FUZZ_SECONDS each.

@@ -21,7 +21,9 @@ extension Cluster {
       tryAgain(operation, client: index)
       return
     }
-    guard history.operations.count < options.operations || isHealed else { return }
+    guard history.operations.count < options.operations * swarm.operations / 100 || isHealed else {
+      return
+    }
     let key = random.index(below: swarm.keys)
     // Every value is written once, so that a value found names its writer.
     let new = history.operations.count + 1

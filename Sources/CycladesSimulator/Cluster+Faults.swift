@@ -21,7 +21,7 @@ extension Cluster {
   func causeFault() {
     let total =
       swarm.crashWeight + swarm.pauseWeight + swarm.partitionWeight + swarm.stallWeight
-      + swarm.clogWeight + swarm.wipeWeight
+      + swarm.clogWeight + swarm.wipeWeight + swarm.isolationWeight
     guard total > 0 else { return }
     var draw = random.next() % total
     func falls(_ weight: UInt64) -> Bool {
@@ -36,6 +36,9 @@ extension Cluster {
       pause(index, for: averageOutage)
     } else if falls(swarm.partitionWeight) {
       if random.chance(400) { healLinks(Array(nodes.indices)) } else { cutLinks(around: index) }
+    } else if falls(swarm.isolationWeight) {
+      healLinks(Array(nodes.indices))
+      if let leader { isolate(leader, isHeard: false) }
     } else if falls(swarm.wipeWeight) {
       wipe(index)
     } else if falls(swarm.clogWeight) {
@@ -68,6 +71,41 @@ extension Cluster {
       }
       if random.chance(swarm.rot) { rot(victim) }
       schedule(.restart(node: victim), after: averageOutage)
+    }
+  }
+
+  /// Cuts a node off from all others, or lets it be heard and hear nothing.
+  func isolate(_ index: Int, isHeard: Bool) {
+    for other in nodes.indices where other != index {
+      network.setCut(true, from: other, to: index)
+      if !isHeard { network.setCut(true, from: index, to: other) }
+    }
+    trace.note(at: now, "\(nodes[index].id) \(isHeard ? "hears nobody" : "is alone")")
+  }
+
+  /// Cuts those whom a membership leaves out off from the leader and from those whom it names.
+  func split(leaving membership: Membership) {
+    guard let leader else { return }
+    func stays(_ index: Int) -> Bool {
+      index == leader
+        || membership.members.contains { $0.id == nodes[index].id && $0.kind.votes }
+    }
+    for from in nodes.indices {
+      for to in nodes.indices where from != to {
+        network.setCut(stays(from) != stays(to), from: from, to: to)
+      }
+    }
+    trace.note(at: now, "\(membership) and \(nodes[leader].id) are cut off from the others")
+  }
+
+  /// Takes the leader away, when there is one.
+  func loseLeader() {
+    guard !isHealed, let leader else { return }
+    if random.chance(500) {
+      isolate(leader, isHeard: false)
+    } else {
+      crash(leader)
+      schedule(.restart(node: leader), after: swarm.outage)
     }
   }
 

@@ -176,6 +176,7 @@ extension Cluster {
     }
     node.proposals.removeAll { $0.slot <= snapshot.slot }
     step(index, .installed(through: snapshot.slot, schedule: snapshot.schedule))
+    if swarm.losesLeaderAtInstall > 0, random.chance(swarm.losesLeaderAtInstall) { loseLeader() }
   }
 
   /// Replaces a node's machine, and checks that the state is the one that the group agreed on.

@@ -68,7 +68,16 @@ package final class Cluster {
     schedules = [schedule]
     eras = [(1, members)]
     if swarm.variesPatience {
-      for node in nodes { node.patience = self.random.uniform(150...1_500) * 1_000_000 }
+      let isSplit = options.scenario == .leases
+      let isShort = options.scenario == .replacement
+      for node in nodes {
+        // Impatient ones elect another leader while a patient one still believes in itself.
+        let isPatient = self.random.chance(400)
+        let range: ClosedRange<UInt64> =
+          isSplit
+          ? (isPatient ? 900...1_500 : 120...250) : isShort ? 120...500 : 150...1_500
+        node.patience = self.random.uniform(range) * 1_000_000
+      }
     }
     for index in nodes.indices { start(index) }
     for client in clients.indices {
@@ -303,11 +312,19 @@ package final class Cluster {
       } else {
         send(message, from: index, to: to)
       }
+      if case .stand = message, !isHealed, swarm.deafensAtTransfer > 0,
+        random.chance(swarm.deafensAtTransfer)
+      {
+        isolate(index, isHeard: true)
+      }
     case .apply(let entry): apply(entry, on: index)
     case .membershipChanged(let membership, let from):
       trace.note(at: now, "\(node.id) knows members \(membership) from \(from) on")
       if !isHealed, node.core?.role == .leader, random.chance(swarm.cutsAtChange) {
         cutLinks(around: index)
+      }
+      if !isHealed, swarm.splitsAtChange > 0, random.chance(swarm.splitsAtChange) {
+        split(leaving: membership)
       }
     case .provide(let peer, let from, let through):
       let end = min(through, from + Slot(swarm.learnChunk) - 1)

@@ -31,6 +31,13 @@ public struct Scenario: RawRepresentable, Hashable, Sendable, CaseIterable {
 
   /// Leases on drifting clocks, and reads at all nodes, while leaders come and go.
   public static let reads = Scenario("reads")
+  /// All voters are replaced at once, and those who leave are cut off from those who come.
+  public static let replacement = Scenario("replacement")
+  /// Leases that outlast the patience of those who would lead: leaders are cut off, or can be heard and
+  /// do not hear, just when they hand over, while clients still ask them.
+  public static let leases = Scenario("leases")
+  /// Snapshots all the time, and leaders that fall just when somebody has installed one.
+  public static let snapshots = Scenario("snapshots")
   /// Records on disks rot.
   public static let damage = Scenario("damage")
 
@@ -39,7 +46,9 @@ public struct Scenario: RawRepresentable, Hashable, Sendable, CaseIterable {
 
   /// All scenarios, the default first.
   public static let allCases: [Scenario] = [
-    swarm, calm, lossy, partitions, crashes, disks, membership, turnover, reads, damage,
+    swarm, calm, lossy, partitions, crashes, disks, membership, turnover, replacement, reads,
+    leases,
+    snapshots, damage,
   ]
 }
 
@@ -86,6 +95,17 @@ struct Swarm {
   var variesPatience = false
   /// How often, in thousandths, links are cut just when a leader learns of new members.
   var cutsAtChange: UInt64 = 0
+  /// How often, in thousandths, whoever learns of new members has those who leave cut off from the
+  /// leader and those who come.
+  var splitsAtChange: UInt64 = 0
+  /// How often, in thousandths, a leader that tells somebody to stand hears nothing any more.
+  var deafensAtTransfer: UInt64 = 0
+  /// How often, in thousandths, the leader is lost when a snapshot was installed.
+  var losesLeaderAtInstall: UInt64 = 0
+  /// How often the leader alone is cut off from all others.
+  var isolationWeight: UInt64 = 0
+  /// How many operations the clients begin at most, in hundredths of what was asked for.
+  var operations = 100
   /// How often the operator does something, on average; zero for never.
   var operatorInterval: UInt64 = 0
   /// Whether the first members are known by their disks from the beginning.
@@ -148,6 +168,46 @@ struct Swarm {
       crashWeight = random.uniform(0...3)
       learnChunk = max(learnChunk, 8)
     }
+    if scenario == .replacement {
+      nodes = 3
+      spares = 3
+      observers = 3
+      window = chance(700) ? 1 : Int(random.uniform(2...3))
+      variesPatience = true
+      delaySpread = random.uniform(1...5) * ms
+      diskSpread = random.uniform(1...5) * ms
+      operatorInterval = random.uniform(100...400) * ms
+      turnover = 1_000
+      faultInterval = random.uniform(400...1_200) * ms
+      partitionWeight = 10
+      splitsAtChange = random.uniform(200...600)
+      operations = 200
+      learnChunk = 64
+    }
+    if scenario == .leases {
+      nodes = max(3, nodes)
+      variesPatience = true
+      operations = 400
+      keys = Int(random.uniform(1...2))
+      clients = Int(random.uniform(6...12))
+      delaySpread = random.uniform(1...5) * ms
+      diskSpread = random.uniform(1...5) * ms
+      faultInterval = random.uniform(200...600) * ms
+      isolationWeight = 10
+      operatorInterval = chance(700) ? random.uniform(100...400) * ms : 0
+      deafensAtTransfer = 600
+    }
+    if scenario == .snapshots {
+      nodes = max(3, nodes)
+      isOrdered = chance(300)
+      loss = random.uniform(50...300)
+      delaySpread = random.uniform(1...30) * ms
+      compaction = Int(random.uniform(1...3))
+      retention = Int(random.uniform(0...1))
+      losesLeaderAtInstall = 500
+      partitionWeight = random.uniform(1...10)
+      crashWeight = random.uniform(1...5)
+    }
     if scenario == .damage {
       partitionWeight = random.uniform(1...10)
       crashWeight = random.uniform(5...10)
@@ -166,10 +226,14 @@ struct Swarm {
       diskSpread = random.uniform(1...100) * ms
       rot = random.uniform(0...400)
     }
-    if scenario == .reads || chance(400) {
+    if scenario == .leases {
+      lease = Lease(duration: random.uniform(400...1_500) * ms, maximumDrift: drift)
+    } else if scenario == .reads || chance(400) {
       lease = Lease(duration: random.uniform(100...1_500) * ms, maximumDrift: drift)
     }
-    if scenario == .reads || chance(500) { readsHere = random.uniform(0...1_000) }
+    if scenario == .reads || scenario != .leases && chance(500) {
+      readsHere = random.uniform(0...1_000)
+    }
     returnPatience = random.uniform(0...3) * 500 * ms
     if scenario == .membership || everything && chance(300) {
       spares = Int(random.uniform(0...3))

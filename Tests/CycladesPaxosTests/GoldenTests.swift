@@ -100,4 +100,21 @@ import Testing
     #expect(cluster.haveConverged([1, 2]))
     try compare(cluster, "damage")
   }
+  @Test("replicas that each lost another decided record repair each other before anybody leads")
+  func disjointDamage() throws {
+    let cluster = cluster()
+    run(cluster, 170)
+    for _ in 0..<6 {
+      _ = cluster.propose(on: 0)
+      run(cluster, 30)
+    }
+    for index in 0..<3 { cluster.crash(index) }
+    for (index, slot) in [2, 3, 4].enumerated() { cluster.damage(index, slots: [Slot(slot)]) }
+    for index in 0..<3 { cluster.start(index) }
+    cluster.healLinks([0, 1, 2])
+    run(cluster, 2_500)
+    #expect(cluster.haveConverged([0, 1, 2]))
+    #expect(cluster.leader != nil)
+    try compare(cluster, "disjoint-damage")
+  }
 }

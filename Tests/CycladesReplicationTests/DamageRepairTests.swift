@@ -123,6 +123,8 @@ struct DamageRepairTests {
     let path = configurations[1].directory + "/" + name
     try overwrite(path, 0..<140)
     replicas = try await start()
+    let found = try #require(await replicas[1].logStatus()?.recovery)
+    #expect(found[.snapshotDamaged] == 1 && found[.stateLost] == 1)
     for replica in replicas { #expect(integer(try await replica.read([])) == count) }
     #expect(integer(try await replicas[1].propose(bytes(1))) == count + 1)
     for replica in replicas { await replica.stop() }

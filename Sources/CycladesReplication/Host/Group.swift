@@ -360,11 +360,18 @@ final class Group {
       let size = locations.reduce(0) { $0 + Int($1.byteCount) }
       var buffer = try Buffer(minimumCapacity: WireHeader.byteCount + size, in: host.pool)
       buffer.appendZeros(WireHeader.byteCount)
-      for location in locations { try host.log.read(location, into: &buffer) }
+      var count = 0
+      for location in locations {
+        // What has rotted is not passed on; the peer asks another, or the scrubber mends it.
+        guard try host.log.readIntact(location, into: &buffer, cluster: host.cluster) else { break }
+        count += 1
+      }
+      guard count > 0 else { return }
       var header = WireHeader(
-        kind: .learn, cluster: host.cluster, group: id, sender: host.node, bodyByteCount: size)
+        kind: .learn, cluster: host.cluster, group: id, sender: host.node,
+        bodyByteCount: buffer.byteCount - WireHeader.byteCount)
       header.slot = from
-      header.count = UInt32(locations.count)
+      header.count = UInt32(count)
       let frame = buffer.freeze()
       frame.seal(&header)
       host.send(frame, to: peer)

@@ -46,6 +46,7 @@ public final class ReplicaHost {
   private var refused: [(RequestContext, Refusal)] = []
   /// What was found damaged at the start and by the scrubber, and what was done about it.
   var recovery = RecoveryCounts()
+  private var scrubber = Scrubber()
   private var hasNewWork = false
   var isStopping = false
 
@@ -72,12 +73,13 @@ public final class ReplicaHost {
     guesses = Array(repeating: nil, count: configuration.groups.count)
     newMachine = makeMachine
     folder = try DataFolder(configuration) { max(1, reactor.random()) }
-    let files = try SnapshotRecovery(folder, cluster: cluster, logger: logger)
+    var files = try SnapshotRecovery(folder, cluster: cluster, logger: logger)
     var loaded: [LoadedSnapshot?] = []
     for group in configuration.groups {
       loaded.append(try files.load(group.id) { makeMachine(group.id) })
     }
     recovery[.superblockCopy] += UInt64(folder.superblock.repairedCopies)
+    recovery[.snapshotDamaged] += files.damagedCount
     let recovered = try LogRecovery.run(
       folder, cluster: cluster, snapshots: loaded.map { $0?.stored.slot ?? 0 })
     storage = try Log(
@@ -119,6 +121,21 @@ public final class ReplicaHost {
         ])
     }
     noteRecovery(recovered.counts)
+  }
+
+  /// Reads on in the log; a segment that can no longer be mended goes as soon as snapshots allow.
+  private func scrub() {
+    do {
+      guard let found = try scrubber.tick(now, storage, cluster: cluster) else { return }
+      recovery.add(found.counts)
+      if found.counts.isClean && found.damaged.isEmpty { return }
+      logger.warning(
+        "damage in the log",
+        metadata: ["found": "\(found.counts)", "beyond.repair": "\(found.damaged)"])
+      for segment in found.damaged { snapshots.replace(segmentsThrough: segment) }
+    } catch {
+      logFailed(error)
+    }
   }
 
   private func noteRecovery(_ counts: RecoveryCounts) {
@@ -190,6 +207,7 @@ public final class ReplicaHost {
     }
     replaceDisks()
     storage.tick(now)
+    scrub()
     for courier in couriers where !courier.isIdle { courier.expire() }
     snapshots.tick(now)
     reactor.schedule(after: Self.tickInterval) { self.tick() }

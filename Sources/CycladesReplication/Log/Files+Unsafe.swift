@@ -96,6 +96,11 @@ enum Files {
     if wrote != bytes.count { throw failure("write", path, wrote < 0 ? errno : ENOSPC) }
   }
 
+  /// Asks the kernel to read a file from the disk the next time; a wish, which cannot fail.
+  static func forgetPages(_ descriptor: Int32) {
+    _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
+  }
+
   /// Makes what was written to a file durable.
   static func sync(_ descriptor: Int32, _ path: String) throws(ReplicationError) {
     if fdatasync(descriptor) != 0 { throw failure("sync", path) }

@@ -561,14 +561,17 @@ extension Log {
     return found
   }
 
-  /// Appends the entry frame at a location to a buffer with room for it.
+  /// Appends the entry frame at a location to a buffer with room for it; false, and nothing, when it
+  /// was damaged since it was written.
   ///
   /// Reads synchronously: what a peer lacks is mostly in the page cache, and is read in bounded
   /// pieces.
-  func read(_ location: LogLocation, into buffer: inout Buffer) throws(ReplicationError) {
+  func readIntact(
+    _ location: LogLocation, into buffer: inout Buffer, cluster: UInt64
+  ) throws(ReplicationError) -> Bool {
     guard let segment = segments.first(where: { $0.number == UInt64(location.segment) }) else {
       preconditionFailure("the index names segment \(location.segment), which is not there")
     }
-    try segment.read(location, into: &buffer)
+    return try segment.readIntact(location, into: &buffer, cluster: cluster)
   }
 }

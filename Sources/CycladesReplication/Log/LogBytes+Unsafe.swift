@@ -61,6 +61,17 @@ extension LogSegment {
     }
     if got != count { throw Files.failure("read", path, failed == 0 ? EIO : failed) }
   }
+
+  /// As `read`; false, and nothing is appended, when the frame is damaged.
+  func readIntact(
+    _ location: LogLocation, into buffer: inout Buffer, cluster: UInt64
+  ) throws(ReplicationError) -> Bool {
+    let bytes = try Files.read(
+      descriptor, path, at: Int(location.offset), count: Int(location.byteCount))
+    guard (try? WireHeader(verifying: bytes.rawSpan, cluster: cluster)) != nil else { return false }
+    buffer.append(bytes)
+    return true
+  }
 }
 
 extension Buffer {

@@ -18,12 +18,11 @@
 /// | `slotUnknown`      | of these, one slot each                       | no vote on it; fetched       |
 /// | `stateLost`        | a group's log begins behind its snapshot      | the group is begun anew,     |
 /// |                    |                                               | without a vote at first      |
-/// | `snapshotRepaired` | a snapshot with a damaged run                 | given back by its parity     |
-/// | `snapshotDamaged`  | one beyond repair                             | passed over                  |
+/// | `snapshotDamaged`  | a damaged snapshot                            | passed over                  |
 /// | `superblockCopy`   | a damaged or old copy of the superblock       | written anew                 |
 public enum RecoveryCase: String, CaseIterable, Sendable {
   case wholeWrite, parityRepaired, recordsRepaired, tornWrite, recordSalvaged, entryDamaged
-  case entryLost, bytesLost, slotUnknown, stateLost, snapshotRepaired, snapshotDamaged
+  case entryLost, bytesLost, slotUnknown, stateLost, snapshotDamaged
   case superblockCopy
 }
 

@@ -16,6 +16,8 @@ struct SnapshotRecovery {
   private let logger: Logger
   /// By group, the newest first.
   private var files: [UInt32: [Slot]] = [:]
+  /// Damaged snapshots that were passed over.
+  private(set) var damagedCount: UInt64 = 0
 
   /// Lists the folder; files of snapshots that were never finished are removed.
   init(_ folder: DataFolder, cluster: UInt64, logger: Logger) throws(ReplicationError) {
@@ -36,13 +38,14 @@ struct SnapshotRecovery {
   /// verified.
   ///
   /// A damaged snapshot is passed over: whether an older one will do, the log decides.
-  func load(
+  mutating func load(
     _ group: UInt32, _ makeMachine: () -> any StateMachine
   ) throws(ReplicationError) -> LoadedSnapshot? {
     let slots = files[group] ?? []
     for slot in slots {
       let path = path(group, slot)
       if let loaded = try restore(path, group, slot, makeMachine()) { return loaded }
+      damagedCount += 1
       logger.error("damaged snapshot", metadata: ["path": "\(path)"])
     }
     return nil

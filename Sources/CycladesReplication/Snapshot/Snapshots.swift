@@ -40,6 +40,8 @@ final class Snapshots: SnapshotWriterOwner {
   private var pulledAt: [SnapshotID: UInt64] = [:]
   private var writer: SnapshotWriter?
   private var writeAgainAt: UInt64 = 0
+  /// Segments up to this one are damaged, and go however small the log is.
+  private var damagedThrough: UInt64 = 0
   private var receivers: [Int: SnapshotReceiver] = [:]
 
   /// Snapshots pulled at a time; other groups wait.
@@ -54,8 +56,11 @@ final class Snapshots: SnapshotWriterOwner {
 
   /// The slot up to which a durable snapshot stands for a group's entries; 0 without one. What a
   /// group without a replica here left in the log, nobody needs.
+  ///
+  /// Not beyond what is durable in the log without a gap: a repaired entry may be on its way there.
   func covered(_ group: Int) -> Slot {
-    host.replica(group) == nil ? Slot.max : stored[group]?.slot ?? 0
+    guard let replica = host.replica(group) else { return Slot.max }
+    return min(stored[group]?.slot ?? 0, replica.core.compactable)
   }
 
   /// Gives up all snapshots of a group that this node has left.
@@ -109,16 +114,22 @@ final class Snapshots: SnapshotWriterOwner {
 
   // MARK: Writing
 
+  /// Lets snapshots take the place of all segments up to this one, in which something is damaged.
+  func replace(segmentsThrough number: UInt64) { damagedThrough = max(damagedThrough, number) }
+
   private func compact(_ now: UInt64) {
     let log = host.log
-    guard writer == nil, log.byteCount > max(host.logBytesTarget, 2 * byteCount) else { return }
+    guard writer == nil,
+      log.byteCount > max(host.logBytesTarget, 2 * byteCount)
+        || log.segments.first.map({ $0.number <= damagedThrough }) ?? false
+    else { return }
     guard let group = log.pinning(covered) else { return log.dropOldest(covered) }
     if now >= writeAgainAt { write(group, now) }
   }
 
   private func write(_ group: Int, _ now: UInt64) {
     guard let replica = host.replica(group), receivers[group] == nil,
-      replica.core.applied > covered(group)
+      replica.core.applied > stored[group]?.slot ?? 0
     else { return }
     let id = SnapshotID(
       group: UInt32(group), slot: replica.core.applied, number: max(1, host.reactor.random()))
