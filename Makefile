@@ -92,6 +92,10 @@ clients: tools build ## Drive a cluster with the Redis clients that people have;
 soak: build ## Kill a node KILLS times under load and look for lost writes.
 	timeout 7200 .build/release/cyclades soak --kills $(KILLS) $(ARGS)
 
+.PHONY: backup
+backup: tools build ## Back a cluster up while it is written to, restore it into another, compare.
+	Tests/Backup/run.sh .build/release/cyclades
+
 .PHONY: histories
 histories: build ## Check OPERATIONS of clients of a cluster in trouble to be linearizable.
 	timeout 7200 .build/release/cyclades histories --operations $(OPERATIONS) $(ARGS)

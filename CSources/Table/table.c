@@ -308,9 +308,9 @@ uint64_t cyc_table_next_deadline(const cyc_table *table) {
   return first > table->time ? first : table->time + 1;
 }
 
-/* Has malloc sort what was freed since it last had to look for memory. glibc puts that off: after
- * a million keys had been freed, one innocent allocation sorted ten thousand pieces, which took it
- * 32 ms. The size is above those that threads keep for themselves, which would be given out unseen. */
+/* Has malloc sort what was freed since it last had to look for memory. glibc puts that off: after a
+ * million keys had been freed, one innocent allocation sorted ten thousand pieces, which took it
+ * 32 ms. The size is above those that threads keep for themselves: these would be given out at once. */
 static void settle_allocator(void) {
   void *volatile piece = malloc(1536);
   free(piece);
