@@ -310,7 +310,7 @@ uint64_t cyc_table_next_deadline(const cyc_table *table) {
 
 /* Has malloc sort what was freed since it last had to look for memory. glibc puts that off: after a
  * million keys had been freed, one innocent allocation sorted ten thousand pieces, which took it
- * 32 ms. The size is above those that threads keep for themselves: these would be given out at once. */
+ * 32 ms. The size is above those that threads keep for themselves: they would come at once. */
 static void settle_allocator(void) {
   void *volatile piece = malloc(1536);
   free(piece);
