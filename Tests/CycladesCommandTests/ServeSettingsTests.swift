@@ -56,6 +56,7 @@ struct ServeSettingsTests {
       "id": "2", "listen": "a:1", "plain": "a:2", "peer-listen": "a:3", "peers": "2=127.0.0.1:4",
       "data": "d", "shards": "8", "cluster": "c", "max-value": "1MB", "max-clients": "5",
       "reactors": "1", "io": "uring", "log-level": "debug", "join": "127.0.0.1:5",
+      "max-memory": "2GB", "zone": "east", "evict-after": "60",
     ]
     #expect(Set(values.keys) == ServeSettings.names)
     let file = try ServeSettings.parse(values.flatMap { ["--\($0.key)", $0.value] })
@@ -64,6 +65,7 @@ struct ServeSettingsTests {
     #expect(settings.id == 7 && settings.cluster == "mine")
     #expect(settings.shards == 8 && settings.maxClients == 5 && settings.logLevel == "debug")
     #expect(settings.reactors == 1 && settings.io == "uring")
+    #expect(settings.maxMemory == "2GB" && settings.zone == "east" && settings.evictAfter == 60)
     #expect(settings.listen == "a:1" && settings.plain == "a:2" && settings.peerListen == "a:3")
   }
 

@@ -32,8 +32,9 @@ struct ShardExportTests {
       }
     }
     #expect(count == call.shard.keyCount && copy.shard.keyCount == count)
-    call.shard.forEachKey { commands in
-      let key = commands[0][1]
+    var keys: [[UInt8]] = []
+    call.shard.forEachKey { keys.append($0[0][1]) }
+    for key in keys {
       for line in ["TYPE", "PEXPIRETIME", "GET", "HGETALL", "SMEMBERS", "LLEN"] {
         let ours = Node(parsing: call.run([Array(line.utf8), key]))
         #expect(

@@ -86,7 +86,8 @@ final class Client {
   private var isHoldingInput = false
   /// True once the client sends nothing more.
   private var hasInputEnded = false
-  /// True once the connection was closed because it listened and did not read.
+  /// True once the connection was closed from outside: by CLIENT KILL, or because it listened and did
+  /// not read.
   var isCut = false
   /// True once nothing more is read; the connection closes behind the last reply.
   private var isEnding = false

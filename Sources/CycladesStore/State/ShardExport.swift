@@ -20,7 +20,7 @@ extension StoreShard {
 
   /// The commands that make each key anew in another store, one key after the other: the first one
   /// makes it, the others add to it, in order. Arguments have at most `argumentsMax` words, and what
-  /// ended by the shard's own time is left out.
+  /// ended by the shard's own time is left out. The shard must not be used meanwhile.
   public func forEachKey(
     argumentsMax: Int = 1024, _ visit: (_ commands: [[[UInt8]]]) throws -> Void
   ) rethrows {
