@@ -24,6 +24,7 @@ KILLS ?= 20
 IO ?= $(CYCLADES_IO)
 FUZZ_SECONDS ?= 600
 COMMANDS ?= 200000
+OPERATIONS ?= 1000000
 
 .PHONY: help
 help: ## List the targets.
@@ -118,6 +119,14 @@ clients: tools build ## Drive a cluster with the Redis clients that people have;
 .PHONY: soak
 soak: build ## Kill a node KILLS times under load and look for lost writes.
 	timeout 7200 .build/release/cyclades soak --kills $(KILLS) $(ARGS)
+
+.PHONY: backup
+backup: tools build ## Back a cluster up while it is written to, restore it into another, compare.
+	Tests/Backup/run.sh .build/release/cyclades
+
+.PHONY: histories
+histories: build ## Check OPERATIONS of clients of a cluster in trouble to be linearizable.
+	timeout 7200 .build/release/cyclades histories --operations $(OPERATIONS) $(ARGS)
 
 .PHONY: differential
 differential: setup ## Compare COMMANDS random commands with redis-server 7.0, reply by reply.

@@ -152,7 +152,8 @@ let package = Package(
       name: "CycladesCommand",
       dependencies: [
         "CycladesRing", "CycladesTransport", "CycladesPaxos", "CycladesReplication",
-        "CycladesStore", "CycladesServer", "CycladesMapReduce", "CycladesSimulator", arguments,
+        "CycladesStore", "CycladesServer", "CycladesClient", "CycladesMapReduce",
+        "CycladesSimulator", arguments,
         logging,
       ],
       swiftSettings: swiftSettings),

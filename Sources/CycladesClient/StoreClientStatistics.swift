@@ -8,4 +8,17 @@ public struct StoreClientStatistics: Sendable, Hashable {
   public internal(set) var redirections: UInt64 = 0
   /// Connections that were lost, or could not be made.
   public internal(set) var lostConnections: UInt64 = 0
+
+  /// Makes statistics of nothing.
+  public init() {}
+
+  /// The sums over two clients.
+  public static func + (a: Self, b: Self) -> Self {
+    var sum = a
+    sum.commands += b.commands
+    sum.repetitions += b.repetitions
+    sum.redirections += b.redirections
+    sum.lostConnections += b.lostConnections
+    return sum
+  }
 }

@@ -90,7 +90,7 @@ public enum StoreReply: Sendable, Hashable {
 }
 
 /// An error that a server answered, such as `WRONGTYPE Operation against a key ...`.
-public struct StoreServerError: Sendable, Hashable, CustomStringConvertible {
+public struct StoreServerError: Error, Sendable, Hashable, CustomStringConvertible {
   /// The first word of the text, such as `WRONGTYPE`; by it errors are told apart.
   public let kind: String
   /// The whole text.

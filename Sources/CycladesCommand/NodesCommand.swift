@@ -12,7 +12,9 @@ struct NodesCommand: AsyncParsableCommand {
       A node is added by starting it: cyclades serve --id N --join HOST:PORT ... The cluster then \
       moves shards to it by itself. 'plan' shows what is still to be moved.
       """,
-    subcommands: [List.self, Plan.self, Drain.self, Up.self, Weight.self, Remove.self],
+    subcommands: [
+      List.self, Plan.self, Drain.self, Up.self, Weight.self, Replace.self, Remove.self,
+    ],
     defaultSubcommand: List.self)
 
   /// Where to ask.
@@ -57,14 +59,18 @@ struct NodesCommand: AsyncParsableCommand {
         return print(String(decoding: report.json(), as: UTF8.self))
       }
       var table = TextTable(
-        ["NODE", "PEERS AT", "CLIENTS AT", "WEIGHT", "HOLDS", "WANTED", "STATE"],
-        numeric: [3, 4, 5])
+        ["NODE", "ZONE", "PEERS AT", "CLIENTS AT", "WEIGHT", "HOLDS", "WANTED", "STATE"],
+        numeric: [4, 5, 6])
       for node in report.nodes {
         let holds = report.shards.count { $0.members.contains(node.id) }
         let wanted = report.shards.count { $0.planned?.contains(node.id) == true }
-        let state = node.isDraining ? "draining" : node.isConnected ? "up" : "unreachable"
+        let state =
+          node.isDraining
+          ? "draining"
+          : node.isAway == true ? "given up" : node.isConnected ? "up" : "unreachable"
+        let zone = node.zone ?? ""
         table.append([
-          "\(node.id)", node.peerAddress, node.plainAddress ?? "-",
+          "\(node.id)", zone.isEmpty ? "-" : zone, node.peerAddress, node.plainAddress ?? "-",
           "\(Double(node.weight) / 100)", "\(holds)", "\(wanted)", state,
         ])
       }
@@ -102,9 +108,17 @@ struct NodesCommand: AsyncParsableCommand {
     @OptionGroup var target: Target
 
     func run() async throws {
-      var report = try await target.change(["DRAIN", "\(id)"]) { report in
+      let report = try await target.change(["DRAIN", "\(id)"]) { report in
         report.nodes.contains { $0.id == id && $0.isDraining }
       }
+      try await Self.wait(for: id, report, target)
+    }
+
+    /// Waits until a node holds nothing, and shows how much is left.
+    static func wait(
+      for id: UInt32, _ report: StatusReport, _ target: Target
+    ) async throws {
+      var report = report
       let progress = isatty(STDOUT_FILENO) == 1
       var last = -1
       while true {
@@ -160,6 +174,22 @@ struct NodesCommand: AsyncParsableCommand {
         report.nodes.contains { $0.id == id && $0.weight == hundredths }
       }
       print("Node \(id) has weight \(Double(hundredths) / 100).")
+    }
+  }
+
+  /// Puts one node in the place of another.
+  struct Replace: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Give a node the weight of another, empty that one, and wait until it is.")
+    @Argument(help: "The number of the node that goes.") var id: UInt32
+    @Option(help: "The number of the node that comes, which has joined before.") var by: UInt32
+    @OptionGroup var target: Target
+
+    func run() async throws {
+      let report = try await target.change(["REPLACE", "\(id)", "\(by)"]) { report in
+        report.nodes.contains { $0.id == id && $0.isDraining }
+      }
+      try await Drain.wait(for: id, report, target)
     }
   }
 

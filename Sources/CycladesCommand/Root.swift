@@ -13,8 +13,9 @@ struct RootCommand: AsyncParsableCommand {
     version: version,
     subcommands: [
       DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self,
-      NodesCommand.self,
+      NodesCommand.self, BackupCommand.self, RestoreCommand.self,
       MapReduceCommand.self, RingCommand.self, SimulateCommand.self, SoakCommand.self,
+      HistoriesCommand.self,
       VersionCommand.self,
     ])
 

@@ -86,6 +86,23 @@ struct ServeSettings: ParsableArguments {
       """)
   var maxValue: String?
 
+  @Option(
+    help: """
+      What keys and values may take, in bytes or with KB, MB, GB behind; commands that may need more \
+      are refused then. (default: no limit)
+      """)
+  var maxMemory: String?
+
+  @Option(help: "Where the node stands; replicas are spread over zones. (default: by itself)")
+  var zone: String?
+
+  @Option(
+    help: """
+      Seconds after which others get what a node holds that cannot be reached; 0 is never. \
+      (default: 300)
+      """)
+  var evictAfter: Int?
+
   @Option(help: "Clients served at once. (default: 10000)")
   var maxClients: Int?
 
@@ -115,7 +132,7 @@ struct ServeSettings: ParsableArguments {
   /// The names of the settings, as a configuration file has them.
   static let names: Set<String> = [
     "id", "listen", "plain", "peer-listen", "peers", "join", "data", "shards", "cluster",
-    "max-value",
+    "max-value", "max-memory", "zone", "evict-after",
     "max-clients", "reactors", "lease", "io", "log-level",
   ]
 
@@ -131,6 +148,9 @@ struct ServeSettings: ParsableArguments {
     shards = shards ?? file.shards
     cluster = cluster ?? file.cluster
     maxValue = maxValue ?? file.maxValue
+    maxMemory = maxMemory ?? file.maxMemory
+    zone = zone ?? file.zone
+    evictAfter = evictAfter ?? file.evictAfter
     maxClients = maxClients ?? file.maxClients
     reactors = reactors ?? file.reactors
     lease = lease ?? file.lease
@@ -193,6 +213,17 @@ struct ServeSettings: ParsableArguments {
         throw ValidationError("--max-value: '\(maxValue)' is not a size such as 64MB")
       }
       configuration.maximumValueBytes = bytes
+    }
+    if let maxMemory {
+      guard let bytes = Self.parseByteCount(maxMemory), bytes > 0 else {
+        throw ValidationError("--max-memory: '\(maxMemory)' is not a size such as 4GB")
+      }
+      configuration.maximumMemoryBytes = bytes
+    }
+    if let zone { configuration.zone = zone }
+    if let evictAfter {
+      guard evictAfter >= 0 else { throw ValidationError("--evict-after takes 0 or more seconds") }
+      configuration.evictionGrace = evictAfter == 0 ? nil : .seconds(evictAfter)
     }
     if let reactors, reactors != 1 {
       throw CommandFailure("--reactors: this version runs one reactor a node, not \(reactors)")

@@ -25,6 +25,9 @@ final class StoreNode {
   private(set) var clients = ClientTable()
   var subscriptions = Subscriptions()
   var blocked = BlockedPops()
+  var memory: MemoryLimit
+  /// The clients served at once.
+  var maximumClients: Int
   let crowd: Crowd
   var statistics = ServerStatistics()
 
@@ -51,6 +54,8 @@ final class StoreNode {
     self.logger = logger
     startedAt = reactor.now
     crowd = Crowd(reactor)
+    memory = MemoryLimit(configuration.maximumMemoryBytes)
+    maximumClients = configuration.maximumClients
     shards = try configuration.makeShardMap()
     var limits = RequestLimits()
     limits.bulkBytesMax = UInt32(configuration.maximumValueBytes)
@@ -116,7 +121,7 @@ final class StoreNode {
   // MARK: - Clients
 
   func opened(_ connection: ConnectionID, _ port: Client.Port) {
-    guard clients.count < configuration.maximumClients, whenDrained == nil else {
+    guard clients.count < maximumClients, whenDrained == nil else {
       statistics.rejectedConnections += 1
       let refusal = compose { $0.appendError("ERR max number of clients reached") }
       reactor.send(connection, copying: refusal.rawSpan)
@@ -193,10 +198,14 @@ private final class OutcomeReceiver: BatchDelegate, TurnObserver {
 
   func turnEnding() {
     node?.crowd.count()
+    node?.measureMemory()
     node?.retryPops()
   }
 
-  func noticed(_ notice: RawSpan, from peer: NodeID) { node?.noticed(notice) }
+  func noticed(_ notice: RawSpan, from peer: NodeID) {
+    guard let node, !node.memory.heard(notice, from: peer, now: node.reactor.now) else { return }
+    node.noticed(notice)
+  }
 
   func failed(_ error: ReplicationError) { node?.failed(error) }
 

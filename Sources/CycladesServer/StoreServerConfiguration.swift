@@ -31,6 +31,19 @@ public struct StoreServerConfiguration: Sendable {
   /// A longer one is a protocol error, as in Redis. It bounds what a client may send, not what APPEND
   /// and SETRANGE may build up, whose bound is 512 MiB on every node.
   public var maximumValueBytes = 16 << 20
+  /// What keys and values of this node may take, in bytes; `nil` is no limit.
+  ///
+  /// When a node has reached it, no node of the cluster takes commands that may need more: they are
+  /// refused with Redis' `OOM` error, and nothing is evicted. Looked at once a turn and told to the
+  /// other nodes, so it may be exceeded by what is under way. `CONFIG SET maxmemory` changes it while
+  /// the node runs.
+  public var maximumMemoryBytes: Int?
+  /// Where this node stands, such as a rack or a data centre. The replicas of a shard are spread over
+  /// zones as far as there are enough. At most 64 bytes without blanks; empty is a zone of its own.
+  public var zone = ""
+  /// How long a node may be out of reach before others get what it holds; `nil` is for ever. Only
+  /// done when at least three nodes are left. A node that comes back gets its share again.
+  public var evictionGrace: Duration? = .seconds(300)
   /// How many bytes may wait for a client that listens to channels and does not read; one with more
   /// is closed.
   public var listenerBytesMax = 8 << 20
@@ -83,6 +96,13 @@ public struct StoreServerConfiguration: Sendable {
     try require(
       maximumValueBytes > 0 && maximumValueBytes <= 512 << 20,
       "a value limit of \(maximumValueBytes) bytes: it must be from 1 to 512 MiB")
+    try require(
+      maximumMemoryBytes.map { $0 > 0 } ?? true, "a memory limit is above 0, or there is none")
+    try require(
+      zone.utf8.count <= 64 && !zone.contains(where: \.isWhitespace),
+      "the zone '\(zone)' is longer than 64 bytes or has blanks")
+    try require(
+      evictionGrace.map { $0 > .zero } ?? true, "nodes are given some time to come back")
     try require(patience > .zero, "commands need some patience with their shard")
     try require(listenerBytesMax > 0, "listeners need some room for messages")
     try require(maximumClients > 0, "at least one client must be allowed")

@@ -57,6 +57,7 @@ struct ServeSettingsTests {
       "data": "d", "shards": "8", "cluster": "c", "max-value": "1MB", "max-clients": "5",
       "reactors": "1", "io": "uring", "log-level": "debug", "join": "127.0.0.1:5",
       "lease": "200",
+      "max-memory": "2GB", "zone": "east", "evict-after": "60",
     ]
     #expect(Set(values.keys) == ServeSettings.names)
     let file = try ServeSettings.parse(values.flatMap { ["--\($0.key)", $0.value] })
@@ -65,6 +66,7 @@ struct ServeSettingsTests {
     #expect(settings.id == 7 && settings.cluster == "mine")
     #expect(settings.shards == 8 && settings.maxClients == 5 && settings.logLevel == "debug")
     #expect(settings.reactors == 1 && settings.io == "uring")
+    #expect(settings.maxMemory == "2GB" && settings.zone == "east" && settings.evictAfter == 60)
     #expect(settings.listen == "a:1" && settings.plain == "a:2" && settings.peerListen == "a:3")
   }
 

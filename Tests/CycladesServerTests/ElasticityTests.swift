@@ -83,6 +83,38 @@ extension ServerTests {
       await cluster.stop()
     }
 
+    @Test("a node that stays away is given up when enough are left, and gets its share when back")
+    func eviction() async throws {
+      let cluster = try TestCluster(evictionGrace: .milliseconds(1500))
+      try await cluster.start()
+      try cluster.join(4)
+      let four: [NodeID] = [1, 2, 3, 4]
+      try await settle(cluster, four) { report in
+        report.nodes.count == 4 && report.shards.contains { $0.planned?.contains(4) == true }
+      }
+      let client = try cluster.client(of: 1)
+      for number in 0..<200 { _ = try client.ask("SET", "key-\(number)", "\(number)") }
+      await cluster.stop(3)
+      try await settle(cluster, [1, 2, 4]) { report in
+        report.nodes.first { $0.id == 3 }?.isAway == true
+          && report.shards.allSatisfy { $0.planned?.sorted() == [1, 2, 4] }
+      }
+      // With three left, nobody else is given up: nobody could take over.
+      await cluster.stop(4)
+      try await Task.sleep(for: .milliseconds(2500))
+      #expect(try await cluster.status(of: 1).nodes.first { $0.id == 4 }?.isAway == false)
+      for number in 0..<200 {
+        #expect(try client.ask("GET", "key-\(number)") == .bulk("\(number)"))
+      }
+      try cluster.start(4)
+      try cluster.start(3)
+      try await settle(cluster, four) { report in
+        report.nodes.allSatisfy { $0.isAway == false }
+          && report.shards.contains { $0.planned?.contains(3) == true }
+      }
+      await cluster.stop()
+    }
+
     @Test("changes of the nodes that make no sense are refused with the reason")
     func refusals() async throws {
       let cluster = try TestCluster()
@@ -91,6 +123,7 @@ extension ServerTests {
       for words in [
         ["DRAIN", "9"], ["WEIGHT", "1", "many"], ["WEIGHT", "1", "20000"], ["REMOVE", "1"],
         ["JOIN", "5", "here:1"], ["PAINT", "1"], ["DRAIN", "one"],
+        ["AWAY", "1"], ["BACK", "1"], ["REPLACE", "1", "1"], ["REPLACE", "1", "9"],
       ] {
         guard case .error(let text) = try client.ask(all: ["CYCLADES", "NODES"] + words) else {
           throw TestClient.Failure("\(words) was taken")

@@ -87,17 +87,49 @@ struct ClusterMapTests {
     #expect(map.voters() == [1, 2])
   }
 
+  @Test("a node is given up only when enough are left, and one takes the place of another")
+  func awayAndReplace() throws {
+    var map = ClusterMap(founders: [1, 2, 3])
+    #expect(apply("away 1", to: &map).hasPrefix("-ERR too few nodes"))
+    apply("join 4 host:1", to: &map)
+    #expect(apply("away 1", to: &map) == "+OK\r\n")
+    #expect(try holders(map).allSatisfy { $0 == ["2", "3", "4"] })
+    #expect(map.voters() == [2, 3, 4])
+    #expect(apply("away 2", to: &map).hasPrefix("-ERR"))
+    #expect(apply("back 1", to: &map) == "+OK\r\n")
+    apply("weight 2 300", to: &map)
+    for _ in 0..<2 { #expect(apply("replace 2 4", to: &map) == "+OK\r\n") }
+    #expect(map.node(4)?.weight == 300 && map.node(2)?.isDraining == true)
+  }
+
+  @Test("replicas are spread over zones")
+  func zones() throws {
+    var map = ClusterMap(founders: [])
+    for (id, zone) in ["a", "a", "a", "b", "b", "c"].enumerated() {
+      apply("join \(id + 1) host:\(id) \(zone)", to: &map)
+    }
+    for members in try holders(map) {
+      let zones = members.map { map.node(UInt32($0)!)!.zone }
+      #expect(Set(zones) == ["a", "b", "c"])
+    }
+  }
+
   @Test("a snapshot restores the map, and damage is refused")
   func snapshot() throws {
     var map = ClusterMap(founders: [1, 2, 3])
-    for command in ["join 4 host:1", "weight 4 250", "drain 2"] { apply(command, to: &map) }
+    for command in ["join 4 host:1", "join 5 host:2 east", "weight 4 250", "drain 2", "away 3"] {
+      apply(command, to: &map)
+    }
     var source = map.snapshot()
     var part = Reply()
     #expect(source.next(into: &part, byteCountTarget: 1 << 16))
     var restored = ClusterMap(founders: [9])
     try restored.restore(part.bytes.rawSpan)
     #expect(restored == map)
-    for text in ["", "map", "map x", "map 1\n1", "map 1\na 1 0 x", "pam 1"] {
+    let old = Array("map 7\n1 100 1 host:1".utf8)
+    try restored.restore(old.rawSpan)
+    #expect(restored.node(1)?.isDraining == true && restored.node(1)?.zone == "")
+    for text in ["", "map", "map x", "map 1\n1", "map 1\na 1 0 x", "map 1\n1 1 4 x", "pam 1"] {
       let bytes = Array(text.utf8)
       #expect(throws: StoreError.self) { try restored.restore(bytes.rawSpan) }
     }

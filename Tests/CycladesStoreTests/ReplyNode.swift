@@ -29,6 +29,8 @@ indirect enum Node: Hashable {
         nodes.append(node)
       }
       return .list(mark: mark, nodes)
+    // A null, and not the two bytes -1.
+    case UInt8(ascii: "$"): return .leaf(mark: UInt8(ascii: "_"), [])
     default:
       return .leaf(mark: mark, line)
     }
@@ -38,8 +40,7 @@ indirect enum Node: Hashable {
   var shape: Node {
     switch self {
     case .leaf(let mark, let bytes):
-      let isDrawn =
-        mark == UInt8(ascii: "$") && bytes != Array("-1".utf8) || mark == UInt8(ascii: ",")
+      let isDrawn = mark == UInt8(ascii: "$") || mark == UInt8(ascii: ",")
       return .leaf(mark: mark, isDrawn ? [] : bytes)
     case .list(let mark, let nodes): return .list(mark: mark, nodes.map(\.shape))
     }

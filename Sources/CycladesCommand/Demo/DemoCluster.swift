@@ -16,19 +16,54 @@ final class DemoCluster {
   static let shardCount = 16
 
   private(set) var nodes: [Node]
+  /// Between the nodes, where there are any.
+  var proxies: PeerProxies?
+  /// How many nodes found the cluster; others joined it.
+  private let founderCount: Int
   private let stage: DemoStage
 
   init(on stage: DemoStage, nodeCount: Int = 3) throws {
     self.stage = stage
+    founderCount = nodeCount
     let ports = try freePorts(nodeCount * 3)
     nodes = (0..<nodeCount).map { index -> Node in
-      let own = ports[(index * 3)...]
-      return Node(
-        id: UInt32(index + 1), clusterPort: own[own.startIndex],
-        plainPort: own[own.startIndex + 1], peerPort: own[own.startIndex + 2],
-        folder: "\(stage.folder)/node-\(index + 1)")
+      Self.node(UInt32(index + 1), Array(ports[(index * 3)...].prefix(3)), stage)
     }
   }
+
+  private static func node(_ id: UInt32, _ ports: [UInt16], _ stage: DemoStage) -> Node {
+    Node(
+      id: id, clusterPort: ports[0], plainPort: ports[1], peerPort: ports[2],
+      folder: "\(stage.folder)/node-\(id)")
+  }
+
+  /// Starts one more node, which joins the others; returns its number, which nobody had before.
+  func join() throws -> UInt32 {
+    let id = UInt32(nodes.count + 1)
+    nodes.append(Self.node(id, try freePorts(3), stage))
+    try start(id)
+    return id
+  }
+
+  /// Ends a node that left the cluster.
+  func leave(_ id: UInt32) {
+    let index = position(of: id)
+    guard let process = nodes[index].process else { return }
+    nodes[index].process = nil
+    process.signal(SIGTERM)
+    stage.reap(process, within: .seconds(5))
+  }
+
+  /// Asks the first node for a change of the nodes.
+  func change(_ words: [String]) throws {
+    let port = nodes[0].plainPort
+    guard ask(["CYCLADES", "NODES"] + words, port: port, patience: .seconds(2)) != nil else {
+      throw CommandFailure("node 1 refuses \(words.joined(separator: " "))")
+    }
+  }
+
+  /// Sends a signal to the process of a node.
+  func signal(_ id: UInt32, _ number: Int32) { nodes[position(of: id)].process?.signal(number) }
 
   /// The ports that any Redis client can use, of the nodes that run.
   var plainPorts: [UInt16] { nodes.filter { $0.process != nil }.map(\.plainPort) }
@@ -36,13 +71,20 @@ final class DemoCluster {
   func start(_ id: UInt32) throws {
     let index = position(of: id)
     let node = nodes[index]
-    let peers = nodes.map { "\($0.id)=127.0.0.1:\($0.peerPort)" }.joined(separator: ",")
+    let peers = nodes.prefix(founderCount).map {
+      "\($0.id)=127.0.0.1:\(proxies?.port(from: id, to: $0.id) ?? $0.peerPort)"
+    }
+    let isFounder = index < founderCount
     nodes[index].process = try stage.start(
       [
         "serve", "--id", "\(id)", "--listen", "127.0.0.1:\(node.clusterPort)",
         "--plain", "127.0.0.1:\(node.plainPort)", "--peer-listen", "127.0.0.1:\(node.peerPort)",
-        "--peers", peers, "--data", node.folder, "--shards", "\(Self.shardCount)",
-      ], output: logFile(of: node))
+        "--data", node.folder,
+      ]
+        + (isFounder
+          ? ["--peers", peers.joined(separator: ","), "--shards", "\(Self.shardCount)"]
+          : ["--join", "127.0.0.1:\(nodes[0].plainPort)"]),
+      output: logFile(of: node))
   }
 
   /// Ends a node at once, as a power cut would end its process.

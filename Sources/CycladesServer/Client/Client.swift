@@ -45,10 +45,13 @@ final class Client {
     case transaction(sequence: UInt64, PendingTransaction)
     /// A pop that waits for something to pop.
     case pop(BlockedPop)
+    /// CYCLADES EXPORT: the shard is copied when its leader is known to lead.
+    case export(sequence: UInt64, group: UInt32)
 
     var sequence: UInt64 {
       switch self {
-      case .watch(let sequence, _, _), .transaction(let sequence, _): sequence
+      case .watch(let sequence, _, _), .transaction(let sequence, _), .export(let sequence, _):
+        sequence
       case .pop(let pop): pop.sequence
       }
     }
@@ -76,6 +79,7 @@ final class Client {
   var transaction = ClientTransaction()
   var awaited: Awaited?
   var listening = Listening()
+  var exported: Export?
   private(set) var lastCommand: Command?
   private(set) var lastRequestAt: Instant
 
@@ -89,7 +93,8 @@ final class Client {
   private var isHoldingInput = false
   /// True once the client sends nothing more.
   private var hasInputEnded = false
-  /// True once the connection was closed because it listened and did not read.
+  /// True once the connection was closed from outside: by CLIENT KILL, or because it listened and did
+  /// not read.
   var isCut = false
   /// True once nothing more is read; the connection closes behind the last reply.
   private var isEnding = false
@@ -169,6 +174,11 @@ final class Client {
     }
     if session.version == .v2, !listening.isEmpty, !node.commands.isForListeners(command) {
       answer { Refusals.listening(command, &$0) }
+      return true
+    }
+    if node.memory.isShort, command.flags.contains(.denyOOM) {
+      transaction.doom()
+      answer { Refusals.outOfMemory(&$0) }
       return true
     }
     if transaction.isQueueing, !node.commands.isImmediate(command) {

@@ -31,6 +31,7 @@ final class Rebalancer {
   private var announcedAt: Instant?
   /// The map has named this node since it was started.
   private var wasNamed = false
+  private var absences = Absences()
   private var isStopped = false
 
   private static let interval = Duration.milliseconds(200)
@@ -76,6 +77,7 @@ final class Rebalancer {
     announce()
     if let map {
       meet(map)
+      judge(map)
       move(map)
     }
     reactor.schedule(after: Self.interval) { [self] in tick() }
@@ -85,7 +87,7 @@ final class Rebalancer {
   private func announce() {
     let address = "\(configuration.peers[configuration.node] ?? configuration.peerListen!)"
     if let own = map?.node(configuration.node.rawValue) {
-      if own.address == address {
+      if own.address == address, own.zone == configuration.zone {
         wasNamed = true
         return
       }
@@ -96,7 +98,26 @@ final class Rebalancer {
     let now = reactor.now
     if let announcedAt, announcedAt.seconds(until: now) < Self.announceInterval { return }
     announcedAt = now
-    submit("join \(configuration.node.rawValue) \(address)")
+    let zone = configuration.zone.isEmpty ? "" : " \(configuration.zone)"
+    submit("join \(configuration.node.rawValue) \(address)\(zone)")
+  }
+
+  /// Where this node leads the map: has it say who is away for too long, and who is back.
+  private func judge(_ map: ClusterMap) {
+    guard let grace = configuration.evictionGrace,
+      host.groups.last?.role == .leader
+    else {
+      absences = Absences()
+      return
+    }
+    let connected = Set(host.peers.filter(\.isConnected).map(\.node.rawValue))
+    let verdict = absences.verdict(
+      map, own: configuration.node.rawValue, connected: connected, now: reactor.now, grace: grace)
+    guard let verdict else { return }
+    logger.notice(
+      "a node is taken for away, or back again",
+      metadata: ["change": "\(verdict)", "grace": "\(grace)"])
+    submit(verdict)
   }
 
   /// Connects to the nodes that the map names.

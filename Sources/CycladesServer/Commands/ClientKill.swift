@@ -24,7 +24,7 @@ extension ServerCommands {
       try filter.add(arguments, at: index)
     }
     let victims = client.node.clients.byAge.filter {
-      filter.matches($0) && ($0 !== client || !filter.skipsCaller)
+      filter.matches($0) && !$0.isCut && ($0 !== client || !filter.skipsCaller)
     }
     for victim in victims { victim.cut(by: client) }
     reply.appendInteger(Int64(victims.count))
@@ -88,6 +88,7 @@ extension Client {
   /// Closes the connection for another client, or after the reply for this one.
   fileprivate func cut(by client: Client) {
     guard self !== client else { return end(isAnswering: true) }
+    isCut = true
     node.reactor.close(connection, flush: false)
   }
 }

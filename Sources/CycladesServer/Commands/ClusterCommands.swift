@@ -22,13 +22,37 @@ extension ServerCommands {
     case "KEYSLOT" where count == 3:
       reply.appendInteger(Int64(KeySlot(arguments[2]).rawValue))
     case "COUNTKEYSINSLOT" where count == 3, "GETKEYSINSLOT" where count == 4:
-      reply.appendError("ERR keys are kept by shard and are not listed by slot")
+      reply.appendError("ERR keys of slots are not listed inside a transaction")
     case "HELP" where count == 2: reply.appendHelp(clusterHelp)
     case let name where clusterSubcommands.contains(name):
       throw .wrongArity(of: name)
     default:
       throw .unknownSubcommand
     }
+  }
+
+  /// CLUSTER COUNTKEYSINSLOT slot and CLUSTER GETKEYSINSLOT slot count: asked of the slot's shard,
+  /// wherever that is led. Takes time in proportion to the shard's keys.
+  static func clusterKeys(_ client: Client, _ arguments: borrowing Arguments) -> Bool? {
+    let isCount = arguments.equals(1, "COUNTKEYSINSLOT") && arguments.count == 3
+    guard isCount || arguments.equals(1, "GETKEYSINSLOT") && arguments.count == 4 else {
+      return nil
+    }
+    let limit = isCount ? nil : arguments.integer(3)
+    guard let number = arguments.integer(2), let slot = UInt16(exactly: number),
+      let slot = KeySlot(rawValue: slot), isCount || limit.map({ $0 >= 0 }) == true
+    else {
+      let isNumber = arguments.integer(2) != nil && (isCount || limit != nil)
+      client.answer {
+        $0.appendError(
+          isNumber
+            ? "ERR Invalid slot or number of keys" : "ERR value is not an integer or out of range")
+      }
+      return true
+    }
+    return client.submit(isReadOnly: true, to: UInt32(client.node.shards.shard(of: slot))) {
+      PackedCommand.keys(in: slot, limit: limit.map { Int(min($0, 1 << 20)) })
+    } != nil
   }
 
   private static let clusterSubcommands: Set<String> = [
@@ -44,6 +68,8 @@ extension ServerCommands {
     "INFO", "    Return the state of the cluster.",
     "MYID", "    Return the id of this node.",
     "KEYSLOT <key>", "    Return the slot of a key.",
+    "COUNTKEYSINSLOT <slot>", "    Return the number of keys in a slot.",
+    "GETKEYSINSLOT <slot> <count>", "    Return keys of a slot.",
   ]
 }
 

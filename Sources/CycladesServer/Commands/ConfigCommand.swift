@@ -28,7 +28,7 @@ extension ServerCommands {
       reply.appendHelp([
         "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "GET <pattern> [<pattern> ...]", "    Return settings whose names match.",
-        "SET <name> <value> ...", "    Accepted for the value a setting has; flags set the others.",
+        "SET <name> <value> ...", "    Set maxmemory or maxclients; others only to what they are.",
         "RESETSTAT", "    Reset the statistics reported by INFO.",
       ])
     case "GET", "SET", "RESETSTAT", "HELP":
@@ -38,12 +38,15 @@ extension ServerCommands {
     }
   }
 
-  /// Settings are fixed when the server starts, alike on all nodes; setting one to what it is already
-  /// is not an error, so that tools which insist on a setting go on when it holds.
+  /// `maxmemory` and `maxclients` can be changed, on this node and until it ends. The others are fixed
+  /// when the server starts; setting one to what it is already is not an error, so that tools which
+  /// insist on a setting go on when it holds. All are set, or none.
   private static func set(
     _ client: Client, _ arguments: borrowing Arguments
   ) throws(Misuse) {
     let settings = client.node.settings(for: client.port)
+    var memory = client.node.memory.limit
+    var maximumClients = client.node.maximumClients
     for index in stride(from: 2, to: arguments.count, by: 2) {
       let name = arguments.string(index).lowercased()
       let value = arguments.string(index + 1)
@@ -51,12 +54,31 @@ extension ServerCommands {
         throw .other(
           "ERR Unknown option or number of arguments for CONFIG SET - '\(name.prefix(128))'")
       }
-      guard setting.value == value else {
-        throw .other(
-          "ERR CONFIG SET failed (possibly related to argument '\(name)') - can't set immutable "
-            + "config; restart 'cyclades serve' with other flags")
+      switch name {
+      case "maxmemory":
+        guard let bytes = MemoryLimit.parse(value) else {
+          throw failure(name, "argument must be a memory value")
+        }
+        memory = bytes > 0 ? bytes : nil
+      case "maxclients":
+        guard let count = Int(value), (1...1_000_000).contains(count) else {
+          throw failure(name, "argument must be between 1 and 1000000 inclusive")
+        }
+        maximumClients = count
+      default:
+        guard setting.value == value else {
+          throw failure(
+            name, "can't set immutable config; restart 'cyclades serve' with other flags")
+        }
       }
     }
+    client.node.memory.limit = memory
+    client.node.maximumClients = maximumClients
+    client.node.measureMemory()
+  }
+
+  private static func failure(_ name: String, _ reason: String) -> Misuse {
+    .other("ERR CONFIG SET failed (possibly related to argument '\(name)') - \(reason)")
   }
 }
 
@@ -68,7 +90,7 @@ extension StoreNode {
   }
 
   /// The parameters that Redis tools ask for, with what holds here: every write is durable before it
-  /// is acknowledged, there is one database, and memory has no limit of its own.
+  /// is acknowledged, and there is one database.
   func settings(for port: Client.Port) -> [Setting] {
     let own = directory.address(of: id, for: port)!
     let values = [
@@ -76,7 +98,7 @@ extension StoreNode {
       ("cluster-enabled", port == .cluster ? "yes" : "no"),
       ("cluster-require-full-coverage", "no"), ("databases", "1"),
       ("dir", configuration.directory), ("io-threads", "1"), ("lazyfree-lazy-user-del", "yes"),
-      ("maxclients", String(configuration.maximumClients)), ("maxmemory", "0"),
+      ("maxclients", String(maximumClients)), ("maxmemory", String(memory.limit ?? 0)),
       ("maxmemory-policy", "noeviction"), ("notify-keyspace-events", ""),
       ("port", String(own.port)), ("proto-max-bulk-len", String(configuration.maximumValueBytes)),
       ("requirepass", ""), ("save", ""), ("tcp-keepalive", "300"), ("timeout", "0"),

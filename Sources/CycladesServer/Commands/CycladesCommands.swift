@@ -6,24 +6,18 @@ import CycladesTransport
 extension ServerCommands {
   /// CYCLADES STATUS: what this node knows about the cluster, as one line of JSON.
   ///
-  /// CYCLADES NODES DRAIN|UP|REMOVE id, CYCLADES NODES WEIGHT id hundredths: asks for a change of the
+  /// CYCLADES NODES DRAIN|UP|REMOVE id, WEIGHT id hundredths, REPLACE id successor: asks for a change of the
   /// cluster map. It is answered as soon as it is submitted; the status shows when it is made.
   ///
   /// CYCLADES SESSION and CYCLADES ONCE: see `SessionCommands.swift`.
-  static func cyclades(_ client: Client, _ arguments: borrowing Arguments) -> Bool {
+  static func numbered(_ client: Client, _ arguments: borrowing Arguments) -> Bool? {
     if arguments.equals(1, "SESSION") { return client.openSession(arguments) }
     if arguments.equals(1, "ONCE") { return client.once(arguments) }
-    client.answer { reply in
-      do throws(Misuse) {
-        try administer(client, arguments, &reply)
-      } catch {
-        reply.append(error, Command.named(arguments[0])!, arguments)
-      }
-    }
-    return true
+    if arguments.equals(1, "EXPORT") { return client.export(arguments) }
+    return nil
   }
 
-  private static func administer(
+  static func cyclades(
     _ client: Client, _ arguments: borrowing Arguments, _ reply: inout Reply
   ) throws(Misuse) {
     switch arguments.string(1).uppercased() {
@@ -51,7 +45,9 @@ extension StoreNode {
       return reply.appendError("ERR node \(id) still holds shards: drain it, and wait")
     }
     let change = words.joined(separator: " ")
-    guard words[0] != "join" else { return reply.appendError("ERR nodes join by themselves") }
+    guard !["join", "away", "back"].contains(words[0]) else {
+      return reply.appendError("ERR nodes join, and are missed, by themselves")
+    }
     var verdict = Reply()
     map.apply(
       Array(change.utf8).rawSpan,
@@ -95,6 +91,8 @@ extension StoreNode {
           id: node.rawValue, peerAddress: peerAddress(of: node)?.description ?? "",
           weight: rebalancer?.map?.node(node.rawValue)?.weight ?? 100,
           isDraining: rebalancer?.map?.node(node.rawValue)?.isDraining ?? false,
+          isAway: rebalancer?.map?.node(node.rawValue)?.isAway,
+          zone: rebalancer?.map?.node(node.rawValue)?.zone,
           clusterAddress: directory.address(of: node, for: .cluster)?.description,
           plainAddress: directory.address(of: node, for: .plain)?.description,
           isConnected: directory.isConnected(to: node))
@@ -112,6 +110,8 @@ extension StoreNode {
           keys: host.shard(group.id)?.keyCount ?? 0)
       },
       log: StatusReport.Log(
-        bytes: log.byteCount, segments: log.segmentCount, syncs: log.writes))
+        bytes: log.byteCount, segments: log.segmentCount, syncs: log.writes),
+      memory: StatusReport.Memory(
+        usedBytes: usedBytes, limitBytes: memory.limit, residentBytes: residentBytes()))
   }
 }

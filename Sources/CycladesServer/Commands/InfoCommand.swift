@@ -96,19 +96,20 @@ extension StoreNode {
       name: "Clients",
       fields: [
         ("connected_clients", String(clients.count)),
-        ("maxclients", String(configuration.maximumClients)),
+        ("maxclients", String(maximumClients)),
         ("blocked_clients", String(blocked.count)),
       ])
   }
 
   private var memorySection: InfoSection {
-    let used = copies.reduce(0) { $0 + $1.usedBytes }
+    let used = usedBytes
+    let limit = memory.limit ?? 0
     return InfoSection(
       name: "Memory",
       fields: [
         ("used_memory", String(used)), ("used_memory_human", Self.humanBytes(used)),
-        ("used_memory_rss", String(residentBytes())), ("maxmemory", "0"),
-        ("maxmemory_policy", "noeviction"),
+        ("used_memory_rss", String(residentBytes())), ("maxmemory", String(limit)),
+        ("maxmemory_human", Self.humanBytes(limit)), ("maxmemory_policy", "noeviction"),
       ])
   }
 

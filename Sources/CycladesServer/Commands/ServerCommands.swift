@@ -11,9 +11,14 @@ struct ServerCommands {
   /// Answers by itself, now or later; false when it must wait for what the client is owed.
   typealias Actor = @Sendable (Client, borrowing Arguments) -> Bool
 
+  /// Answers some of a command's subcommands by itself, and leaves the others to a handler with `nil`.
+  typealias PartialActor = @Sendable (Client, borrowing Arguments) -> Bool?
+
   private enum Action {
     case answer(Handler)
     case act(Actor)
+    /// Outside of transactions.
+    case actOrAnswer(PartialActor, Handler)
   }
 
   /// By command code.
@@ -26,6 +31,9 @@ struct ServerCommands {
     var actions = [Action?](repeating: nil, count: count)
     for (name, handler) in Self.answered { actions[Self.index(of: name)] = .answer(handler) }
     for (name, actor) in Self.acted { actions[Self.index(of: name)] = .act(actor) }
+    for (name, actor, handler) in Self.mixed {
+      actions[Self.index(of: name)] = .actOrAnswer(actor, handler)
+    }
     var isImmediate = [Bool](repeating: false, count: count)
     for name in Self.immediate { isImmediate[Self.index(of: name)] = true }
     var isForListeners = [Bool](repeating: false, count: count)
@@ -46,16 +54,19 @@ struct ServerCommands {
     ("ping", ping), ("echo", echo), ("hello", hello), ("auth", auth), ("select", select),
     ("quit", quit), ("reset", reset), ("time", time), ("wait", wait), ("readonly", readOnly),
     ("readwrite", readWrite), ("asking", asking), ("command", command), ("client", client),
-    ("config", config), ("info", info), ("cluster", cluster),
+    ("config", config), ("info", info),
     ("multi", multi), ("discard", discard), ("unwatch", unwatch),
     ("publish", publish), ("spublish", publishToShard), ("pubsub", pubsub),
   ]
 
   private static let acted: [(String, Actor)] = [
-    ("cyclades", cyclades), ("watch", watch), ("exec", exec), ("subscribe", subscribe),
-    ("unsubscribe", unsubscribe),
+    ("watch", watch), ("exec", exec), ("subscribe", subscribe), ("unsubscribe", unsubscribe),
     ("psubscribe", subscribeToPatterns), ("punsubscribe", unsubscribeFromPatterns),
     ("ssubscribe", subscribeToShard), ("sunsubscribe", unsubscribeFromShard),
+  ]
+
+  private static let mixed: [(String, PartialActor, Handler)] = [
+    ("cluster", clusterKeys, cluster), ("cyclades", numbered, cyclades),
   ]
 
   /// What is carried out after MULTI and not queued.
@@ -81,7 +92,12 @@ struct ServerCommands {
   /// Carries out one command; replies leave in the order of the client's commands. False when it must
   /// wait.
   func run(_ command: Command, _ arguments: borrowing Arguments, for client: Client) -> Bool {
-    if case .act(let actor) = actions[Int(command.code)] { return actor(client, arguments) }
+    switch actions[Int(command.code)] {
+    case .act(let actor): return actor(client, arguments)
+    case .actOrAnswer(let actor, _):
+      if let isStarted = actor(client, arguments) { return isStarted }
+    case .answer, nil: break
+    }
     client.answer { reply in answer(command, arguments, for: client, &reply) }
     return true
   }
@@ -90,9 +106,11 @@ struct ServerCommands {
   func answer(
     _ command: Command, _ arguments: borrowing Arguments, for client: Client, _ reply: inout Reply
   ) {
-    guard case .answer(let handler) = actions[Int(command.code)] else {
-      reply.appendError("ERR the command '\(command.name)' is not served")
-      return
+    let handler: Handler
+    switch actions[Int(command.code)] {
+    case .answer(let only): handler = only
+    case .actOrAnswer(_, let others): handler = others
+    case .act, nil: return reply.appendError("ERR the command '\(command.name)' is not served")
     }
     do throws(Misuse) {
       try handler(client, arguments, &reply)

@@ -97,6 +97,10 @@ extension Client {
       answer { $0.appendWrongArity(command) }
       return nil
     }
+    if node.memory.isShort, command.flags.contains(.denyOOM) {
+      answer { Refusals.outOfMemory(&$0) }
+      return nil
+    }
     guard command.isTransactional, !command.isBlocking, command.keys != nil else {
       answer { $0.appendError("ERR the command '\(command.name)' cannot be part of a session") }
       return nil

@@ -24,7 +24,7 @@ extension StoreServerConfiguration {
   func makeShardMap() throws -> ShardMap {
     try ShardMap(
       shardCount: shards, replicas: replicas,
-      nodes: founders.sorted().map { (String($0.rawValue), 1) })
+      nodes: founders.sorted().map { CycladesRing.Member(id: String($0.rawValue)) })
   }
 
   /// An empty shard, its table seeded alike on all nodes and for all shards: a SCAN that crosses from

@@ -54,6 +54,10 @@ enum Refusals {
         + "RESET are allowed in this context")
   }
 
+  static func outOfMemory(_ reply: inout Reply) {
+    reply.appendError("OOM command not allowed when used memory > 'maxmemory'.")
+  }
+
   static func crossSlot(_ reply: inout Reply) {
     reply.appendError("CROSSSLOT Keys in request don't hash to the same slot")
   }

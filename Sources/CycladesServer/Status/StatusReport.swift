@@ -15,6 +15,10 @@ public struct StatusReport: Codable, Sendable, Equatable {
     public var weight: UInt32
     /// True when it should hold nothing.
     public var isDraining: Bool
+    /// True when it was out of reach for so long that others get what it had.
+    public var isAway: Bool?
+    /// Where it stands; empty when it did not say.
+    public var zone: String?
     /// Where cluster clients reach it; `nil` until the node was heard once.
     public var clusterAddress: String?
     /// Where any client reaches it; `nil` until the node was heard once.
@@ -51,6 +55,16 @@ public struct StatusReport: Codable, Sendable, Equatable {
     public var keys: Int
   }
 
+  /// The reporting node's memory.
+  public struct Memory: Codable, Sendable, Equatable {
+    /// Bytes of keys and values.
+    public var usedBytes: Int
+    /// What they may be; `nil` without a limit.
+    public var limitBytes: Int?
+    /// Bytes of the process in memory.
+    public var residentBytes: Int
+  }
+
   /// The reporting node's log.
   public struct Log: Codable, Sendable, Equatable {
     /// Bytes in use.
@@ -79,6 +93,8 @@ public struct StatusReport: Codable, Sendable, Equatable {
   public var shards: [Shard]
   /// The reporting node's log.
   public var log: Log
+  /// The reporting node's memory; `nil` from a node of an earlier version.
+  public var memory: Memory?
 
   /// True when every shard has a leader that the reporting node knows.
   public var isEveryShardLed: Bool { shards.allSatisfy { $0.leader != nil } }

@@ -185,6 +185,12 @@ extension Client {
       _ = node.reactor.schedule(after: .zero) { [weak self] in
         self?.finish(sequence, pending, bytes)
       }
+    case .export(let sequence, let group):
+      // Not from inside of the shard's changes.
+      awaited = command
+      _ = node.reactor.schedule(after: .zero) { [weak self] in
+        self?.beginExport(sequence, group)
+      }
     case .pop: preconditionFailure("a pop takes its answers by itself")
     }
   }

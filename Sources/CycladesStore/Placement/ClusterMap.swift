@@ -1,4 +1,5 @@
 public import CycladesReplication
+internal import CycladesRing
 
 /// Which nodes the cluster has and what is wanted of each: the replicated state of one small group,
 /// beside those of the shards, that every node of the cluster holds.
@@ -10,10 +11,13 @@ public import CycladesReplication
 /// Commands are lines of text, applied in the order of the log; a change that changes nothing is
 /// answered with OK, too, so that it may be repeated:
 ///
-///     join 4 10.0.0.4:7300     the node is there; where its peers reach it
+///     join 4 10.0.0.4:7300 z1  the node is there; where its peers reach it, and its zone if any
 ///     drain 4                  it should hold nothing
 ///     up 4                     it should hold its share again
 ///     weight 4 250             its share, in hundredths of the usual
+///     replace 2 4              4 gets what 2 had: its weight; and 2 should hold nothing
+///     away 4                   it was out of reach for long: others should hold what it had
+///     back 4                   it is there again
 ///     remove 4                 it is gone for good; only after `drain`
 public struct ClusterMap: StateMachine, Sendable, Equatable {
   /// A node of the cluster.
@@ -26,7 +30,18 @@ public struct ClusterMap: StateMachine, Sendable, Equatable {
     public var weight: UInt32 = 100
     /// It should hold nothing.
     public var isDraining = false
+    /// It was out of reach for longer than the cluster waits: others should hold what it had.
+    public var isAway = false
+    /// Where it stands; replicas of a shard are spread over zones. Empty: a zone of its own.
+    public var zone = ""
+
+    /// Whether shards may be planned on it.
+    var isEligible: Bool { !isDraining && !isAway && weight > 0 }
   }
+
+  /// How many nodes must be left for one that is out of reach to be given up: with fewer its shards
+  /// would have fewer replicas than before.
+  public static let eligibleMin = 3
 
   /// The nodes, by number.
   public private(set) var nodes: [Node]
@@ -55,16 +70,23 @@ public struct ClusterMap: StateMachine, Sendable, Equatable {
   /// shards that it gets or had.
   /// - Complexity: that of building a ring of all nodes.
   public func plan(shardCount: Int, replicas: Int = 3) -> ShardMap? {
-    let eligible = nodes.filter { !$0.isDraining && $0.weight > 0 }
+    let eligible = nodes.filter(\.isEligible)
     guard !eligible.isEmpty else { return nil }
     return try? ShardMap(
       shardCount: shardCount, replicas: min(replicas, eligible.count),
-      nodes: eligible.map { (String($0.id), Double($0.weight) / 100) })
+      nodes: eligible.map {
+        Member(id: String($0.id), weight: Double($0.weight) / 100, zone: $0.zone)
+      })
+  }
+
+  /// Whether a node could be given up without any shard having fewer replicas than before.
+  public func canSpare(_ id: UInt32) -> Bool {
+    nodes.count { $0.isEligible && $0.id != id } >= Self.eligibleMin
   }
 
   /// The nodes that should vote on the map itself: the first few that stay. The others only hold it.
   public func voters(atMost count: Int = 5) -> [UInt32] {
-    let staying = nodes.filter { !$0.isDraining }
+    let staying = nodes.filter { !$0.isDraining && !$0.isAway }
     return (staying.isEmpty ? nodes : staying).prefix(count).map(\.id)
   }
 
@@ -90,7 +112,9 @@ public struct ClusterMap: StateMachine, Sendable, Equatable {
     guard words.count >= 2, let id = UInt32(words[1]), id > 0 else {
       throw StoreError(.badPlacement, "a change of the nodes names one by its number")
     }
-    if words[0] == "join", words.count == 3 { return try join(id, String(words[2])) }
+    if words[0] == "join", (3...4).contains(words.count) {
+      return try join(id, String(words[2]), zone: words.count == 4 ? String(words[3]) : "")
+    }
     guard let index = nodes.firstIndex(where: { $0.id == id }) else {
       throw StoreError(.badPlacement, "there is no node \(id)")
     }
@@ -102,6 +126,20 @@ public struct ClusterMap: StateMachine, Sendable, Equatable {
         throw StoreError(.badPlacement, "a weight is from 0 to 100")
       }
       nodes[index].weight = weight
+    case ("away", 2):
+      guard nodes[index].isAway || canSpare(id) else {
+        throw StoreError(.badPlacement, "too few nodes are left for what node \(id) holds")
+      }
+      nodes[index].isAway = true
+    case ("back", 2): nodes[index].isAway = false
+    case ("replace", 3):
+      guard let by = UInt32(words[2]), by != id,
+        let successor = nodes.firstIndex(where: { $0.id == by })
+      else { throw StoreError(.badPlacement, "there is no other node \(words[2])") }
+      if nodes[index].isDraining { return }
+      nodes[successor].weight = nodes[index].weight
+      nodes[successor].isDraining = false
+      nodes[index].isDraining = true
     case ("remove", 2):
       guard nodes[index].isDraining, nodes.count > 1 else {
         throw StoreError(.badPlacement, "drain node \(id) first, so that others hold what it has")
@@ -111,18 +149,21 @@ public struct ClusterMap: StateMachine, Sendable, Equatable {
     }
   }
 
-  private mutating func join(_ id: UInt32, _ address: String) throws(StoreError) {
-    guard address.utf8.count <= 256 else {
-      throw StoreError(.badPlacement, "an address has at most 256 bytes")
+  private mutating func join(
+    _ id: UInt32, _ address: String, zone: String
+  ) throws(StoreError) {
+    guard address.utf8.count <= 256, zone.utf8.count <= 64 else {
+      throw StoreError(.badPlacement, "an address has at most 256 bytes, a zone 64")
     }
     if let index = nodes.firstIndex(where: { $0.id == id }) {
       nodes[index].address = address
+      nodes[index].zone = zone
       return
     }
     guard nodes.count < ClusterMap.nodesMax else {
       throw StoreError(.badPlacement, "a cluster has at most \(ClusterMap.nodesMax) nodes")
     }
-    nodes.append(Node(id: id, address: address))
+    nodes.append(Node(id: id, address: address, zone: zone))
     nodes.sort { $0.id < $1.id }
   }
 
@@ -137,7 +178,8 @@ public struct ClusterMap: StateMachine, Sendable, Equatable {
   public func snapshot() -> any SnapshotSource {
     var lines = ["map \(epoch)"]
     for node in nodes {
-      lines.append("\(node.id) \(node.weight) \(node.isDraining ? 1 : 0) \(node.address)")
+      let flags = (node.isDraining ? 1 : 0) | (node.isAway ? 2 : 0)
+      lines.append("\(node.id) \(node.weight) \(flags) \(node.address) \(node.zone)")
     }
     return WholeSnapshot(Array(lines.joined(separator: "\n").utf8))
   }
@@ -154,12 +196,16 @@ public struct ClusterMap: StateMachine, Sendable, Equatable {
     }
     self.epoch = epoch
     nodes = try lines.dropFirst().map { line in
-      let fields = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
-      guard fields.count == 4, let id = UInt32(fields[0]), let weight = UInt32(fields[1]) else {
+      // Maps had no zones once, and then no more than four fields.
+      let fields = line.split(separator: " ", maxSplits: 4, omittingEmptySubsequences: false)
+      guard fields.count >= 4, let id = UInt32(fields[0]), let weight = UInt32(fields[1]),
+        let flags = UInt8(fields[2]), flags < 4
+      else {
         throw StoreError(.badPlacement, "the snapshot of the cluster map has a line '\(line)'")
       }
       return Node(
-        id: id, address: String(fields[3]), weight: weight, isDraining: fields[2] == "1")
+        id: id, address: String(fields[3]), weight: weight, isDraining: flags & 1 != 0,
+        isAway: flags & 2 != 0, zone: fields.count > 4 ? String(fields[4]) : "")
     }
   }
 }

@@ -38,16 +38,14 @@ public struct ShardMap: Sendable {
     }
   }
 
-  /// Makes the map of nodes given by id and weight.
+  /// Makes the map of nodes given by id, weight and zone.
   ///
   /// - Throws: ``StoreError`` of code ``StoreError/Code-swift.struct/badPlacement``.
-  public init(
-    shardCount: Int, replicas: Int, nodes: [(id: String, weight: Double)]
-  ) throws(StoreError) {
+  public init(shardCount: Int, replicas: Int, nodes: [Member]) throws(StoreError) {
     let ring: Ring
     do {
       var builder = try RingBuilder()
-      for node in nodes { try builder.add(Member(id: node.id, weight: node.weight)) }
+      for node in nodes { try builder.add(node) }
       ring = try builder.build()
     } catch {
       throw StoreError(.badPlacement, "\(error)")

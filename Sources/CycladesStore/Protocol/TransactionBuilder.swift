@@ -50,6 +50,7 @@ public struct TransactionBuilder {
 
 extension PackedCommand {
   /// Codes of what is packed without being a command of Redis.
+  static let slotCode: UInt16 = 123
   static let sessionCode: UInt16 = 124
   static let onceCode: UInt16 = 125
   static let transactionCode: UInt16 = 126
@@ -59,6 +60,15 @@ extension PackedCommand {
   /// is a digest of type, value and expiry, 0 for a key that does not exist; so a key that was
   /// changed and changed back counts as unchanged.
   public static func watch(_ keys: [[UInt8]]) -> [UInt8] { pack(code: watchCode, keys, .v2) }
+
+  /// Asks the shard of a slot for the slot's keys: a read, answered with an array of at most `limit`
+  /// keys, or without a limit with their number. Takes time in proportion to the shard.
+  public static func keys(in slot: KeySlot, limit: Int?) -> [UInt8] {
+    pack(
+      code: slotCode,
+      [slot.rawValue.description, limit?.description ?? "-1"].map { Array($0.utf8) },
+      .v2)
+  }
 }
 
 extension Command {

@@ -34,7 +34,13 @@ extension StoreShard {
   /// is changed in place. Nothing takes time in proportion to the shard.
   ///
   /// At most one snapshot is alive at a time; letting go of it ends it.
-  public func snapshot() -> any SnapshotSource { ShardSnapshot(self) }
+  public func snapshot() -> any SnapshotSource {
+    // A copy for somebody else makes room.
+    current?.yield()
+    let snapshot = ShardSnapshot(self)
+    current = snapshot
+    return snapshot
+  }
 
   /// Takes in the next part of a snapshot of a shard with the same seed. The shard must be new.
   ///
@@ -50,13 +56,18 @@ extension StoreShard {
 }
 
 /// Reads the snapshot of a shard out of its table. Ends the table's snapshot when it goes.
-private final class ShardSnapshot: SnapshotSource {
+final class ShardSnapshot: SnapshotSource {
   private let owner: StoreShard
-  private let head: Table.Sums
+  let head: Table.Sums
   private let sessions: ClientSessions
   private var sessionsWritten = 0
   private var hasBegun = false
   private var hasEnded = false
+  /// It ended before everything was read.
+  private(set) var hasYielded = false
+
+  /// Whether the table is free for another one.
+  var isOver: Bool { hasEnded }
 
   init(_ owner: StoreShard) {
     self.owner = owner
@@ -64,7 +75,15 @@ private final class ShardSnapshot: SnapshotSource {
     head = owner.shard.table.beginSnapshot()
   }
 
-  deinit { owner.shard.table.endSnapshot() }
+  deinit { yield() }
+
+  /// Ends it, if it was not read to the end.
+  func yield() {
+    guard !hasEnded else { return }
+    hasEnded = true
+    hasYielded = true
+    owner.shard.table.endSnapshot()
+  }
 
   func next(into part: inout Reply, byteCountTarget: Int) -> Bool {
     guard !hasEnded else { return false }
@@ -116,7 +135,7 @@ struct Restoration {
   private var head: (count: UInt64, digest: UInt64)?
   /// The value that is being taken in: its key, and how much of it is there of how much.
   private var open: (key: [UInt8], kind: ValueKind, taken: Int, total: Int)?
-  private var hasEnded = false
+  private(set) var hasEnded = false
 
   mutating func take(
     _ part: RawSpan, into shard: inout Shard, _ sessions: inout ClientSessions

@@ -17,6 +17,8 @@ public final class StoreShard: StateMachine {
   private let memoryBytesMax: Int
   /// What ``restore(_:)`` still expects; `nil` before the first part.
   var restoration: Restoration?
+  /// The snapshot that was begun last: the table has one at a time.
+  weak var current: ShardSnapshot?
 
   /// Makes an empty shard.
   ///
@@ -92,6 +94,8 @@ public final class StoreShard: StateMachine {
     case PackedCommand.transactionCode:
       guard mayWrite else { return reply.appendError("ERR a write was sent as a read") }
       performTransaction(given, context, header.version, &reply)
+    case PackedCommand.slotCode:
+      appendKeys(given, &reply)
     case PackedCommand.watchCode:
       reply.appendArray(given.count)
       for index in 0..<given.count {
@@ -189,6 +193,27 @@ extension StoreShard {
       }
       perform(header, Arguments(parts[index], inner), context, mayWrite: true, &reply)
     }
+  }
+}
+
+// MARK: - Slots
+
+extension StoreShard {
+  /// The keys of one slot, or their number; see ``PackedCommand/keys(in:limit:)``.
+  private func appendKeys(_ parts: Arguments, _ reply: inout Reply) {
+    guard parts.count == 2, let number = parts.integer(0), let limit = parts.integer(1),
+      let slot = UInt16(exactly: number).flatMap(KeySlot.init(rawValue:))
+    else { return reply.appendError("ERR malformed command") }
+    var keys = Reply()
+    var count: Int64 = 0
+    _ = shard.table.scan(from: 0, count: .max) { key, _ in
+      guard KeySlot(key) == slot, limit < 0 || count < limit else { return }
+      count += 1
+      if limit >= 0 { keys.appendBulk(key) }
+    }
+    if limit < 0 { return reply.appendInteger(count) }
+    reply.appendArray(Int(count))
+    reply.append(contentsOf: keys.bytes)
   }
 }
 

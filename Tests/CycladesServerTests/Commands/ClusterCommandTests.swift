@@ -37,7 +37,6 @@ extension ServerTests {
       let info = try client.ask("CLUSTER", "INFO").text ?? ""
       #expect(info.contains("cluster_state:ok\r\n"))
       #expect(try client.ask("CLUSTER", "KEYSLOT", "foo") == .integer(12_182))
-      #expect(try client.ask("CLUSTER", "COUNTKEYSINSLOT", "1").isError("ERR"))
       #expect(try client.ask("CLUSTER", "FROB").isError("ERR"))
     }
 

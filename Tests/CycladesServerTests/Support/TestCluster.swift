@@ -9,14 +9,16 @@ import Logging
 final class TestCluster {
   let folder: String
   private let patience: Duration
+  private let evictionGrace: Duration?
   private var peers: [NodeID: SocketAddress]
   private var servers: [NodeID: StoreServer] = [:]
 
   static let nodes = [NodeID(1), NodeID(2), NodeID(3)]
 
   /// - Parameter patience: how long commands wait for a leader.
-  init(patience: Duration = .seconds(10)) throws {
+  init(patience: Duration = .seconds(10), evictionGrace: Duration? = nil) throws {
     self.patience = patience
+    self.evictionGrace = evictionGrace
     folder = FileManager.default.temporaryDirectory.path + "/cyclades-test-\(UUID().uuidString)"
     let ports = try freePorts(3)
     peers = Dictionary(
@@ -29,6 +31,7 @@ final class TestCluster {
       node: node, peers: peers, directory: "\(folder)/node-\(node)")
     configuration.founders = Self.nodes
     configuration.patience = patience
+    configuration.evictionGrace = evictionGrace
     let server = StoreServer(configuration, logger: Logger(label: "test") { _ in Silent() })
     try FileManager.default.createDirectory(
       atPath: folder, withIntermediateDirectories: true, attributes: nil)
