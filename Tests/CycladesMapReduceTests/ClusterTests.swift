@@ -82,13 +82,12 @@ struct ClusterTests {
     let folder = try TemporaryFolder()
     let expected = try text(folder, copies: 200)
     let cluster = try TestCluster(workers: 3)
-    let victim = cluster.workers[1]
-    let output = try shell(
-      "(sleep 0.7; kill -9 \(victim)) & timeout 60 '\(program)' mapreduce \(wordcount(folder))"
-        + " --cluster \(cluster.addresses) 2>&1; echo $?; wait")
-    let text = String(decoding: output, as: UTF8.self)
-    #expect(text.hasSuffix("}\n0\n"), "\(text)")
-    #expect(try figure("workersLost", text) == 1)
+    _ = try startJob(folder, cluster)
+    try waitUntilRunning(cluster)
+    kill(cluster.workers[1], SIGKILL)
+    let log = try waitForEnd(folder)
+    #expect(log.hasSuffix("exit 0\n"), "\(log)")
+    #expect(try figure("workersLost", log) == 1)
     #expect(try outputLines(folder.file("out")) == expected)
   }
 
@@ -133,14 +132,33 @@ struct ClusterTests {
     return try #require(pid_t(String(decoding: output, as: UTF8.self).filter(\.isNumber)))
   }
 
+  /// Waits until the job's first map is done, while others are not; what the list says then.
+  @discardableResult private func waitUntilRunning(_ cluster: TestCluster) throws -> String {
+    for _ in 0..<200 {
+      let list = try cluster.run("list")
+      if list.contains("running  map "), !list.contains("map 0/") { return list }
+      usleep(20_000)
+    }
+    throw TestFailure("the job does not begin: \(try cluster.run("list"))")
+  }
+
+  /// Waits for the end of a job in the background; what it printed, and its exit code.
+  private func waitForEnd(_ folder: TemporaryFolder) throws -> String {
+    for _ in 0..<1200 {
+      let log = String(decoding: try shell("cat '\(folder.file("log"))'"), as: UTF8.self)
+      if log.contains("exit ") { return log }
+      usleep(50_000)
+    }
+    throw TestFailure("the job does not end")
+  }
+
   @Test("the home killed, whoever runs the same job again goes on with it")
   func killedHome() throws {
     let folder = try TemporaryFolder()
     let expected = try text(folder, copies: 150)
     let cluster = try TestCluster()
     let home = try startJob(folder, cluster)
-    var tries = 0
-    while try !cluster.run("list").contains("running  map "), tries < 100 { tries += 1 }
+    try waitUntilRunning(cluster)
     kill(home, SIGKILL)
     #expect(try shell("ls '\(folder.file("out"))' | grep -c _SUCCESS") == Array("0\n".utf8))
     let output = try cluster.run(wordcount(folder))
@@ -155,19 +173,10 @@ struct ClusterTests {
     _ = try text(folder, copies: 100)
     let cluster = try TestCluster(workers: 1)
     _ = try startJob(folder, cluster)
-    var job = ""
-    for _ in 0..<100 where job.isEmpty {
-      usleep(50_000)
-      let list = try cluster.run("list")
-      if list.contains("running") { job = String(list.prefix { $0 != " " }) }
-    }
+    let job = try waitUntilRunning(cluster).prefix { $0 != " " }
     #expect(try cluster.run("cancel \(job)") == "0\n")
     #expect(try cluster.run("cancel 123").contains("there is no job '123'"))
-    var log = ""
-    for _ in 0..<100 where !log.hasSuffix("exit 1\n") {
-      usleep(50_000)
-      log = String(decoding: try shell("cat '\(folder.file("log"))'"), as: UTF8.self)
-    }
+    let log = try waitForEnd(folder)
     #expect(log.contains("cancelled") && log.hasSuffix("exit 1\n"), "\(log)")
     #expect(try cluster.run("status \(job)").contains("cancelled"))
     #expect(Files.names(in: folder.file("out")) == nil)

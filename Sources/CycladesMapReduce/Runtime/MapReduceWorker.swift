@@ -1,4 +1,5 @@
 public import CycladesTransport
+internal import Glibc
 public import Logging
 
 /// The worker role of a program.
@@ -54,6 +55,8 @@ public enum MapReduceWorker {
   }
 
   private static func serve(_ bond: WorkerBond, jobs: JobRegistry, logger: Logger) throws {
+    // A limit on files is an error that names the file, like a full disk, and not the end.
+    signal(SIGXFSZ, SIG_IGN)
     let reactor = try makeReactor(memoryBytes: bond.memoryBytes, logger)
     let host = WorkerHost(
       on: reactor, jobs: jobs, bond: bond, build: try ChildProcess.buildDigest(of: "/proc/self/exe")
