@@ -86,7 +86,7 @@ public final class Ring: Placement {
   /// The number of virtual nodes.
   public var pointCount: Int { table.count }
 
-  /// Memory of the points and their index in bytes.
+  /// Memory of the points and their index in bytes, with what rings made from one another share.
   public var byteCount: Int { table.byteCount }
 
   // MARK: Lookups

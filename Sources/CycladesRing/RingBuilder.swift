@@ -86,7 +86,8 @@ public struct RingBuilder: Sendable {
 
   /// Builds the ring of these members.
   ///
-  /// - Complexity: O(points); a builder made from a ring hashes the points of changed members only.
+  /// - Complexity: O(points); a builder made from a ring hashes the points of changed members only,
+  ///   and the ring it builds shares most memory that lookups read.
   /// - Throws: ``RingError`` when no member has a weight, when the weights ask for too many
   ///   points, or when memory is short.
   public func build() throws(RingError) -> Ring {
