@@ -22,8 +22,8 @@
 // are armed again per turn as blocks have come back, the longest waiting first. Whoever took more
 // than a quarter of the blocks in a turn in which others starved is stopped, and waits behind them:
 // the kernel would go on filling blocks for it as long as its socket has data. The same when it
-// took the last one and starved itself: before those it took them from, it would take all of them
-// again.
+// took the last one and starved itself: armed before those it took them from, it would take all of
+// them again, for ever.
 
 #include "driver.h"
 

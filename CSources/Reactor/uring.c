@@ -29,12 +29,12 @@
 //
 // The kernel can keep the end of a connection to itself. A receive that is tried in vain, then goes
 // to wait, and finds data and a reset as it starts to wait, takes the data and is not told of the
-// reset: each multishot receive looks once per wake-up. (Seen on Linux 6.18, 3 to 6 times in
-// 100,000 connections that send a byte and reset; with IORING_RECVSEND_POLL_FIRST, which is
-// therefore not used, every time.) So connections that received are looked at again AUDIT_NS later,
-// all with one poll(2): where the peer has ended, the receive is cancelled, and its completion
-// starts it anew. An idle reactor has none to look at, a busy one pays about 100 ns per connection
-// in each AUDIT_NS.
+// reset: a multishot receive looks once per wake-up. (Seen on Linux 6.18, 3 to 6 times in 100,000
+// connections that come, send a byte and reset; with IORING_RECVSEND_POLL_FIRST, which is therefore
+// not used, every time.) So connections that received are looked at again AUDIT_NS later, all with
+// one poll(2): where the peer has ended, the receive is cancelled, and its completion starts it
+// anew. An idle reactor has none to look at, a busy one pays about 100 ns for each connection that
+// received, once in AUDIT_NS.
 
 #include "uring.h"
 
