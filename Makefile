@@ -98,12 +98,18 @@ bugs: build ## Plant one bug after the other in the protocol; print how many see
 nightly: build crash-states ## What takes longer than CI may: crash states, seeds, planted bugs, fuzzers.
 	@# Fails when a recovery case or a kind of message was not met: their tests demand each.
 	$(MAKE) test ARGS="--filter CycladesReplicationTests --filter CycladesPaxosTests"
-	for scenario in swarm lossy partitions crashes disks membership turnover reads leases snapshots \
-	  damage; do \
+	for scenario in swarm lossy partitions crashes disks membership turnover replacement reads \
+	  leases snapshots damage; do \
 	  .build/release/cyclades simulate --scenario $$scenario --seeds $(NIGHTLY_SEEDS) \
 	    --jobs $(JOBS); \
 	done
 	$(MAKE) bugs fuzz-wire
+
+.PHONY: simulate-nodes
+simulate-nodes: build ## Run SEEDS simulated clusters of whole nodes with faults; and one seed twice.
+	.build/release/cyclades simulate --nodes --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
+	cmp <(.build/release/cyclades simulate --nodes --seed 5) \
+	  <(.build/release/cyclades simulate --nodes --seed 5) && echo 'The same seed did the same.'
 
 .PHONY: clients
 clients: tools build ## Drive a cluster with the Redis clients that people have; print the table of them.
@@ -143,12 +149,13 @@ bench-transport: setup ## Measure the transport beside raw C and SwiftNIO, all i
 	.build/benchmarks/release/bench-transport $(ARGS)
 
 .PHONY: bench-mapreduce
-bench-mapreduce: setup ## Measure MapReduce beside DuckDB, Polars, GNU sort and C; ARGS="--only sort --json".
+bench-mapreduce: setup ## Measure MapReduce beside DuckDB, Polars, Spark, GNU sort and C; ARGS="--only sort --json".
 	@.ci/setup bench_mapreduce "$(TOOLS)/bench"
 	swift build -c release --package-path Benchmarks --scratch-path .build/benchmarks \
 	  --product mapreduce-jobs
+	swift build -c release --product cyclades
 	Benchmarks/bench-mapreduce/run.py --tools "$(TOOLS)" \
-	  --jobs .build/benchmarks/release/mapreduce-jobs $(ARGS)
+	  --jobs .build/benchmarks/release/mapreduce-jobs --cyclades .build/release/cyclades $(ARGS)
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed into the clone.

@@ -50,6 +50,7 @@ let package = Package(
     .library(name: "CycladesReplication", targets: ["CycladesReplication"]),
     .library(name: "CycladesStore", targets: ["CycladesStore"]),
     .library(name: "CycladesServer", targets: ["CycladesServer"]),
+    .library(name: "CycladesClient", targets: ["CycladesClient"]),
     .library(name: "CycladesMapReduce", targets: ["CycladesMapReduce"]),
     .library(name: "CycladesSimulator", targets: ["CycladesSimulator"]),
     .executable(name: "cyclades", targets: ["CycladesCommand"]),
@@ -119,6 +120,17 @@ let package = Package(
         "CycladesStore", "CycladesReplication", "CycladesTransport", "CycladesRing",
         "CycladesPaxos",
         "CCycladesRESP", logging,
+        .product(
+          name: "ServiceLifecycle", package: "swift-service-lifecycle",
+          condition: .when(traits: ["ServiceLifecycle"])),
+      ]),
+    library(
+      "CycladesClient",
+      [
+        "CycladesTransport", "CCycladesRESP", logging,
+        .product(
+          name: "ServiceLifecycle", package: "swift-service-lifecycle",
+          condition: .when(traits: ["ServiceLifecycle"])),
       ]),
     library(
       "CycladesMapReduce",
@@ -127,12 +139,14 @@ let package = Package(
         .target(name: "CZlib", condition: .when(traits: ["Compression"])),
         .target(name: "CZstd", condition: .when(traits: ["Compression"])),
       ]),
-    library("CycladesSimulator", ["CycladesPaxos"]),
+    library(
+      "CycladesSimulator",
+      ["CycladesPaxos", "CycladesReplication", "CycladesServer", "CycladesTransport", logging]),
     library(
       "Cyclades",
       [
         "CycladesRing", "CycladesTransport", "CycladesPaxos", "CycladesReplication",
-        "CycladesStore", "CycladesServer", "CycladesMapReduce",
+        "CycladesStore", "CycladesServer", "CycladesClient", "CycladesMapReduce",
       ]),
     .executableTarget(
       name: "CycladesCommand",
@@ -147,8 +161,10 @@ let package = Package(
     tests("CycladesTransport", ["CCycladesTesting"]),
     tests("CycladesPaxos", ["CycladesSimulator"]),
     tests("CycladesReplication", ["CycladesTransport", "CycladesPaxos"]),
+    tests("CycladesSimulator", ["CycladesTransport"]),
     tests("CycladesStore"),
-    tests("CycladesServer", ["CycladesStore", "CycladesTransport"]),
+    tests("CycladesServer", ["CycladesStore", "CycladesTransport", "CycladesClient"]),
+    tests("CycladesClient"),
     tests("CycladesMapReduce", ["CycladesReplication", "CycladesTransport", "CycladesPaxos"]),
     tests("CycladesCommand", [arguments]),
   ],

@@ -25,6 +25,7 @@ let package = Package(
     example("Ring", "CycladesRing"),
     example("ReplicatedCounter", "CycladesReplication", "CycladesPaxos", "CycladesTransport"),
     example("LockService", "CycladesReplication", "CycladesPaxos", "CycladesTransport"),
+    example("TicketShop", "CycladesServer", "CycladesClient", "CycladesTransport", lifecycle: true),
     example("WordCount", "CycladesMapReduce"),
     example("Echo", "CycladesTransport"),
     example("EchoHandler", "CycladesTransport"),

@@ -1,4 +1,5 @@
 // The whole of Cyclades under one import.
+@_exported public import CycladesClient
 @_exported public import CycladesMapReduce
 @_exported public import CycladesPaxos
 @_exported public import CycladesReplication

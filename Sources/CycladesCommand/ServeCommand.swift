@@ -86,6 +86,13 @@ struct ServeSettings: ParsableArguments {
       """)
   var maxValue: String?
 
+  @Option(
+    help: """
+      Milliseconds, from 60 to 400, for which leaders may answer reads by their clocks without asking \
+      a quorum; clocks must not drift by more than 1 %. The same on all nodes. (default: 0, never)
+      """)
+  var lease: UInt64?
+
   @Option(help: "Clients served at once. (default: 10000)")
   var maxClients: Int?
 
@@ -108,7 +115,7 @@ struct ServeSettings: ParsableArguments {
   /// The names of the settings, as a configuration file has them.
   static let names: Set<String> = [
     "id", "listen", "plain", "peer-listen", "peers", "join", "data", "shards", "cluster",
-    "max-value",
+    "max-value", "lease",
     "max-clients", "reactors", "io", "log-level",
   ]
 
@@ -124,6 +131,7 @@ struct ServeSettings: ParsableArguments {
     shards = shards ?? file.shards
     cluster = cluster ?? file.cluster
     maxValue = maxValue ?? file.maxValue
+    lease = lease ?? file.lease
     maxClients = maxClients ?? file.maxClients
     reactors = reactors ?? file.reactors
     io = io ?? file.io
@@ -185,6 +193,12 @@ struct ServeSettings: ParsableArguments {
         throw ValidationError("--max-value: '\(maxValue)' is not a size such as 64MB")
       }
       configuration.maximumValueBytes = bytes
+    }
+    if let lease, lease > 0 {
+      guard (60...400).contains(lease) else {
+        throw ValidationError("--lease: \(lease) is not from 60 to 400 milliseconds, or 0 for none")
+      }
+      configuration.lease = Lease(duration: lease * 1_000_000)
     }
     if let reactors, reactors != 1 {
       throw CommandFailure("--reactors: this version runs one reactor a node, not \(reactors)")

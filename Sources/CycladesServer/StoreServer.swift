@@ -3,6 +3,10 @@ public import CycladesTransport
 public import Logging
 import Synchronization
 
+#if ServiceLifecycle
+  import ServiceLifecycle
+#endif
+
 /// Where a server's client listeners are bound.
 public struct StoreServerAddresses: Sendable, Hashable {
   /// For cluster clients, which follow MOVED.
@@ -13,15 +17,14 @@ public struct StoreServerAddresses: Sendable, Hashable {
 
 /// One node of a replicated key-value store that speaks the Redis protocol, for embedding.
 ///
-/// Start it in a task of your own, or hand it to whatever runs your services:
+/// Start it in a task of your own, or, with the package trait `ServiceLifecycle`, hand it to a
+/// service group, whose shutdown drains it:
 ///
 /// ```swift
 /// let server = StoreServer(configuration, logger: logger)
-/// try await withThrowingTaskGroup(of: Void.self) { group in
-///   group.addTask { try await server.run() }
-///   ...
-///   await server.stop()
-/// }
+/// try await ServiceGroup(
+///   services: [server], gracefulShutdownSignals: [.sigterm], logger: logger
+/// ).run()
 /// ```
 ///
 /// Each key is linearizable: a client of any node sees the latest acknowledged write, and what is
@@ -112,7 +115,7 @@ public final class StoreServer: Sendable {
     if phase.withLock({ if case .idle = $0 { true } else { false } }) { try start() }
     guard let thread else { return }
     await withTaskCancellationHandler {
-      await thread.finished()
+      await finished(thread)
     } onCancel: {
       beginStop(thread)
     }
@@ -123,6 +126,19 @@ public final class StoreServer: Sendable {
     if let failure {
       throw ServerError(.serving, "node \(configuration.node.rawValue) stopped", failure)
     }
+  }
+
+  /// Waits until the thread has ended; a graceful shutdown of the service group ends it.
+  private func finished(_ thread: ReactorThread) async {
+    #if ServiceLifecycle
+      await withGracefulShutdownHandler {
+        await thread.finished()
+      } onGracefulShutdown: {
+        self.beginStop(thread)
+      }
+    #else
+      await thread.finished()
+    #endif
   }
 
   /// Accepts no more clients, answers what is owed for at most `drainTimeout`, then stops.

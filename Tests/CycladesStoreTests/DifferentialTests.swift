@@ -12,6 +12,8 @@ import Testing
 /// takes. Deadlines that would pass during the test are not drawn, other than those in the past. Redis
 /// counts a key that ended until somebody asks for it, so before a command that counts keys all keys
 /// are asked for.
+///
+/// `Pair.isKnown` lists where the answers differ on purpose.
 @Suite("Against redis-server", .enabled(if: RedisServer.isInstalled), .timeLimit(.minutes(20)))
 struct DifferentialTests {
   /// The number of commands that `make differential` asks for, or a short run.
@@ -42,7 +44,7 @@ struct DifferentialTests {
         errors += 1
       }
       compared += batch.count + 4
-      guard errors == 0 else { return }
+      guard errors < 5 else { return }
     }
     #expect(compared >= Self.commandCount / 4)
   }
@@ -189,10 +191,14 @@ private final class Pair {
 
   /// Runs commands in both, and returns those that were answered differently.
   func run(_ batch: [[[UInt8]]]) throws -> [Difference] {
-    let expected = try redis.call(batch)
-    return zip(batch, expected).compactMap { words, theirs in
-      let ours = harness.run(words)
-      if ours == theirs || isSame(ours, theirs, name(words)) { return nil }
+    var (sent, answers): ([[[UInt8]]], [[UInt8]]) = ([], [])
+    for words in batch where isSpecified(words) {
+      sent.append(words)
+      answers.append(harness.run(words))
+    }
+    return zip(zip(sent, answers), try redis.call(sent)).compactMap { mine, theirs in
+      let (words, ours) = mine
+      if ours == theirs || isSame(ours, theirs, name(words)) || isKnown(words) { return nil }
       return Difference(words: words, ours: ours, theirs: theirs)
     }
   }
@@ -205,7 +211,7 @@ private final class Pair {
       else { return false }
       let name = name(words)
       return name != "object" && Self.unordered[name] == nil && !Self.drawn.contains(name)
-        && !Self.timed.contains(name)
+        && !Self.timed.contains(name) && !isKnown(words) && isSpecified(words)
     }
     let replies = try redis.call([bytes("MULTI")] + commands + [bytes("EXEC")])
     let ours = harness.transaction(commands)
@@ -247,6 +253,38 @@ private final class Pair {
     }
     if let width = Self.unordered[name] { return a.sorted(by: width) == b.sorted(by: width) }
     return Self.drawn.contains(name) && a.shape == b.shape
+  }
+
+  /// Whether Redis says what a command does: order by name is unspecified among members of different
+  /// scores, which a key may have that was copied or renamed.
+  private func isSpecified(_ words: [[UInt8]]) -> Bool {
+    let texts = words.map { String(decoding: $0, as: UTF8.self).lowercased() }
+    guard texts[0].hasSuffix("bylex") || texts[0] == "zlexcount" || texts.contains("bylex"),
+      words.count > 2
+    else { return true }
+    for key in words[1...2] {
+      let reply = Node(
+        parsing: harness.run(
+          [Array("ZRANGE".utf8), key, [48], Array("-1".utf8)]
+            + [Array("WITHSCORES".utf8)]))
+      guard let leaves = reply?.leaves, reply?.isList == true else { continue }
+      let flat = stride(from: 1, to: leaves.count, by: 2).map { leaves[$0] }
+      if Set(flat).count > 1 { return false }
+    }
+    return true
+  }
+
+  /// Commands that are answered in another way, and why.
+  private func isKnown(_ words: [[UInt8]]) -> Bool {
+    let words = words.map { String(decoding: $0, as: UTF8.self).lowercased() }
+    // Redis shares small integers between keys, and counts 2147483647 references to each. Help is
+    // in words of our own, about what there is.
+    if words[0] == "object", words.count > 1, ["refcount", "help"].contains(words[1]) {
+      return true
+    }
+    // Redis 7.0 negates the rank, which overflows, and then takes the last match for the first; 7.2
+    // refuses it with the words that are used here.
+    return words[0] == "lpos" && words.contains("\(Int64.min)")
   }
 
   private func isClose(_ ours: [UInt8], _ theirs: [UInt8], _ name: String) -> Bool {

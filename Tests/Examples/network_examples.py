@@ -93,6 +93,12 @@ def main():
         with Example(folder, name) as example:
             check(example)
         print(f"{name} talks as it should.")
+    output = subprocess.run(
+        [os.path.join(folder, "TicketShop")], stdout=subprocess.PIPE, text=True, timeout=30, check=True
+    ).stdout
+    expected = "sold 300 tickets\nthe counter was at -8, and is at 0\nthe server has stopped\n"
+    expect(output, expected, "the ticket shop")
+    print("TicketShop sells every ticket once.")
 
 
 main()

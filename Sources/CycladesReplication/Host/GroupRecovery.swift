@@ -54,7 +54,7 @@ struct RecoveredState {
       }
       let context = Applier.advance(
         &machine, &logTime, payload.time, group: configuration.id, slot: slot)
-      Applier.apply(payload, context, &machine, &sessions, &reply) { _, _ in }
+      Applier.apply(payload, context, &machine, nil, &sessions, &reply) { _, _ in }
       if let membership = payload.membership {
         _ = schedule.decide(membership, in: slot, window: GroupConfiguration.window)
       }

@@ -16,7 +16,11 @@ public final class ReplicaHost {
   /// The reactor that the host lives on.
   public let reactor: Reactor
   /// Told the outcomes; held until `stop`.
-  public var delegate: (any ReplicaHostDelegate)?
+  public var delegate: (any ReplicaHostDelegate)? {
+    didSet { batchDelegate = delegate as? any BatchDelegate }
+  }
+  /// The delegate, when it takes whole requests.
+  private var batchDelegate: (any BatchDelegate)?
   /// Told to peers at every handshake from now on, for the layer above; at most 1 KiB.
   public var announcement: [UInt8] {
     didSet { precondition(announcement.count <= 1024, "an announcement has at most 1024 bytes") }
@@ -68,7 +72,7 @@ public final class ReplicaHost {
     cluster = ReplicaHost.hash(of: configuration.cluster)
     guesses = Array(repeating: nil, count: configuration.groups.count)
     newMachine = makeMachine
-    folder = try DataFolder(configuration)
+    folder = try DataFolder(configuration) { max(1, reactor.random()) }
     var files = try SnapshotRecovery(folder, cluster: cluster, logger: logger)
     var loaded: [LoadedSnapshot?] = []
     for group in configuration.groups {
@@ -149,6 +153,7 @@ public final class ReplicaHost {
     let state = try RecoveredState(start, found, group, segments: segments, pool: reactor.pool)
     return try Group(
       group, index: index, recovered: state, timing: configuration.effectiveTiming,
+      lease: configuration.lease,
       windowBytes: max(64 << 20, 2 * configuration.limits.commandBytesMax), host: self)
   }
 
@@ -178,6 +183,12 @@ public final class ReplicaHost {
     snapshots.stop()
     storage.stop()
     delegate = nil
+  }
+
+  /// Stops as a process does that is killed: in a simulation, whose disks are what they were then.
+  package func abandon() {
+    storage.abandon()
+    stop()
   }
 
   func startReplica(_ index: Int) {
@@ -362,8 +373,9 @@ extension ReplicaHost: TurnObserver {
     for _ in 0..<4 {
       hasNewWork = false
       deliverRefusals()
-      for courier in couriers where !courier.isIdle { courier.dispatch() }
-      for replica in replicas { replica?.turnEnding() }
+      let isGathering = storage.isWriting
+      for courier in couriers where !courier.isIdle { courier.dispatch(isGathering: isGathering) }
+      for replica in replicas { replica?.turnEnding(isGathering: isGathering) }
       if !hasNewWork { break }
     }
     storage.flush()
@@ -414,6 +426,8 @@ extension ReplicaHost: GroupHost {
 }
 
 extension ReplicaHost: CourierHost {
+  func randomName() -> UInt64 { max(1, reactor.random()) }
+
   func route(to group: Int) -> Route {
     if let replica = member(group) {
       guard let leader = replica.core.leader else { return .nowhere }
@@ -441,6 +455,16 @@ extension ReplicaHost: CourierHost {
 
   func complete(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
     delegate?.completed(context, outcome, reply)
+  }
+
+  func complete(_ contexts: [RequestContext], _ replies: RawSpan) {
+    if let batchDelegate { return batchDelegate.completed(contexts, replies) }
+    guard let delegate else { return }
+    var next = 0
+    _ = SizedItems.forEach(replies) { reply in
+      delegate.completed(contexts[next], .done, reply)
+      next += 1
+    }
   }
 }
 

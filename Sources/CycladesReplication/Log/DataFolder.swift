@@ -80,7 +80,11 @@ final class DataFolder {
   ///
   /// Throws `foreignFolder` when it belongs to something else and `folderBusy` when another process
   /// has it; nothing in it is changed then.
-  init(_ configuration: HostConfiguration) throws(ReplicationError) {
+  ///
+  /// - Parameter name: makes a number other than 0 that nobody else has.
+  init(
+    _ configuration: HostConfiguration, name: () -> UInt64 = { .random(in: 1...UInt64.max) }
+  ) throws(ReplicationError) {
     path = configuration.directory
     try Files.makeFolder(path)
     let names = try Files.names(in: path)
@@ -106,9 +110,8 @@ final class DataFolder {
       } else {
         superblock = try Superblock.create(
           Identity(
-            cluster: configuration.cluster, node: configuration.node,
-            log: UInt64.random(in: 1...UInt64.max), incarnation: UInt64.random(in: 1...UInt64.max),
-            placement: placement),
+            cluster: configuration.cluster, node: configuration.node, log: name(),
+            incarnation: name(), placement: placement),
           groups: configuration.groups.count, in: path)
       }
     } catch {

@@ -160,10 +160,3 @@ enum Files {
     try syncFolder(folder)
   }
 }
-
-/// Milliseconds since 1970 by this node's clock: proposed as log time, never trusted as such.
-func wallClockMilliseconds() -> UInt64 {
-  var now = timespec()
-  unsafe clock_gettime(CLOCK_REALTIME, &now)
-  return UInt64(max(0, now.tv_sec)) * 1000 + UInt64(now.tv_nsec) / 1_000_000
-}

@@ -94,6 +94,8 @@ final class Log: FileCompletion {
 
   private static let zeroChunk = 4 << 20
   private static let recordsPerWrite = 400
+  /// Nobody waits for a write that takes longer than this, in nanoseconds.
+  private static let gatherMax: UInt64 = 2_000_000
   private static let bytesPerWrite = 16 << 20
 
   let folder: DataFolder
@@ -117,6 +119,7 @@ final class Log: FileCompletion {
   private var inFlight: [Record] = []
   private var inFlightBytes = 0
   private var writing = false
+  private var writingSince: UInt64 = 0
   private var zeroing = false
   private var failed = false
   private var isStopping = false
@@ -172,6 +175,10 @@ final class Log: FileCompletion {
   /// Bytes in all segments up to the head.
   var byteCount: Int { segments.dropLast().reduce(head) { $0 + $1.byteCount } }
 
+  /// Whether a write is under way that should end soon: what is proposed meanwhile gains nothing over
+  /// what is proposed when it has ended, and gathers into fewer entries and messages.
+  var isWriting: Bool { writing && reactor.now.nanoseconds &- writingSince < Log.gatherMax }
+
   /// Appends a promise; it is reported under `token` when durable.
   func append(promise ballot: Ballot, group: Int, token: UInt64) {
     promised[group] = max(promised[group], ballot)
@@ -214,6 +221,7 @@ final class Log: FileCompletion {
     do {
       let slices = try encode(length: length, segment: UInt32(segment.number))
       writing = true
+      writingSince = reactor.now.nanoseconds
       reactor.write(
         slices, to: segment.descriptor, at: Int64(head), durable: true, completion: self,
         token: Token.write)
@@ -351,7 +359,6 @@ final class Log: FileCompletion {
       }
       owner.logged(group: record.group, token: record.token)
     }
-    flush()
   }
 
   private func note(_ record: Record) {
@@ -382,6 +389,12 @@ final class Log: FileCompletion {
   func stop() {
     isStopping = true
     closeWhenIdle()
+  }
+
+  /// Writes nothing at all any more, not even the mark: the machine under it is gone.
+  func abandon() {
+    failed = true
+    stop()
   }
 
   private func closeWhenIdle() {

@@ -69,7 +69,9 @@ extension ServerCommands {
     "SETINFO LIB-NAME|LIB-VER <value>", "    Say which client library this is.",
     "INFO", "    Describe the current connection.",
     "LIST [ID <id> ...]", "    Describe all connections of this node.",
-    "KILL <ip:port> | KILL (ID <id> | ADDR <ip:port>) ...", "    Close connections.",
+    "KILL <ip:port> | KILL (ID <id> | ADDR <ip:port> | LADDR <ip:port> | TYPE (NORMAL|PUBSUB) |",
+    "     USER <name> | SKIPME (YES|NO)) ...",
+    "    Close connections, without the replies that they are owed.",
     "UNBLOCK <id> [TIMEOUT|ERROR]",
     "    End a command that waits, as its timeout or an error would.",
     "NO-EVICT (ON|OFF)", "    Accepted; nothing is ever evicted.",
@@ -142,43 +144,6 @@ extension ServerCommands {
       text += other.listing + "\n"
     }
     return text
-  }
-
-  /// CLIENT KILL ip:port, or CLIENT KILL with ID and ADDR filters that all must hold.
-  private static func kill(
-    _ client: Client, _ arguments: borrowing Arguments, _ reply: inout Reply
-  ) throws(Misuse) {
-    if arguments.count == 3 {
-      let address = arguments.string(2)
-      guard let victim = client.node.clients.byAge.first(where: { $0.address == address }) else {
-        throw .other("ERR No such client")
-      }
-      victim.end(isAnswering: victim === client)
-      reply.appendOK()
-      return
-    }
-    guard arguments.count.isMultiple(of: 2) else { throw .syntax }
-    var id: Int64?
-    var address: String?
-    for index in stride(from: 2, to: arguments.count, by: 2) {
-      if arguments.equals(index, "ID") {
-        guard let value = arguments.integer(index + 1), value > 0 else {
-          throw .other("ERR client-id should be greater than 0")
-        }
-        id = value
-      } else if arguments.equals(index, "ADDR") {
-        address = arguments.string(index + 1)
-      } else {
-        throw .syntax
-      }
-    }
-    // As in Redis, a filter spares the connection that asks.
-    let victims = client.node.clients.byAge.filter { other in
-      other !== client && id.map { UInt64($0) == other.id } ?? true
-        && address.map { $0 == other.address } ?? true
-    }
-    for victim in victims { victim.end() }
-    reply.appendInteger(Int64(victims.count))
   }
 }
 

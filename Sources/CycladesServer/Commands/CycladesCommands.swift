@@ -8,7 +8,22 @@ extension ServerCommands {
   ///
   /// CYCLADES NODES DRAIN|UP|REMOVE id, CYCLADES NODES WEIGHT id hundredths: asks for a change of the
   /// cluster map. It is answered as soon as it is submitted; the status shows when it is made.
-  static func cyclades(
+  ///
+  /// CYCLADES SESSION and CYCLADES ONCE: see `SessionCommands.swift`.
+  static func cyclades(_ client: Client, _ arguments: borrowing Arguments) -> Bool {
+    if arguments.equals(1, "SESSION") { return client.openSession(arguments) }
+    if arguments.equals(1, "ONCE") { return client.once(arguments) }
+    client.answer { reply in
+      do throws(Misuse) {
+        try administer(client, arguments, &reply)
+      } catch {
+        reply.append(error, Command.named(arguments[0])!, arguments)
+      }
+    }
+    return true
+  }
+
+  private static func administer(
     _ client: Client, _ arguments: borrowing Arguments, _ reply: inout Reply
   ) throws(Misuse) {
     switch arguments.string(1).uppercased() {

@@ -46,13 +46,14 @@ struct ServerCommands {
     ("ping", ping), ("echo", echo), ("hello", hello), ("auth", auth), ("select", select),
     ("quit", quit), ("reset", reset), ("time", time), ("wait", wait), ("readonly", readOnly),
     ("readwrite", readWrite), ("asking", asking), ("command", command), ("client", client),
-    ("config", config), ("info", info), ("cluster", cluster), ("cyclades", cyclades),
+    ("config", config), ("info", info), ("cluster", cluster),
     ("multi", multi), ("discard", discard), ("unwatch", unwatch),
     ("publish", publish), ("spublish", publishToShard), ("pubsub", pubsub),
   ]
 
   private static let acted: [(String, Actor)] = [
-    ("watch", watch), ("exec", exec), ("subscribe", subscribe), ("unsubscribe", unsubscribe),
+    ("cyclades", cyclades), ("watch", watch), ("exec", exec), ("subscribe", subscribe),
+    ("unsubscribe", unsubscribe),
     ("psubscribe", subscribeToPatterns), ("punsubscribe", unsubscribeFromPatterns),
     ("ssubscribe", subscribeToShard), ("sunsubscribe", unsubscribeFromShard),
   ]

@@ -40,9 +40,15 @@ extension Client {
       return nil
     }
     let group = UInt32(node.shards.shard(of: slot))
-    let leader = node.host.leader(of: group)
     // After READONLY a client may read anywhere; the read is linearizable all the same.
-    if leader == node.id || (session.isReadOnly && command.isReadOnly) { return group }
+    if session.isReadOnly, command.isReadOnly { return group }
+    return isLedElsewhere(group, slot) ? nil : group
+  }
+
+  /// Whether another node, or none, leads a group; the client is told whom to ask.
+  func isLedElsewhere(_ group: UInt32, _ slot: KeySlot) -> Bool {
+    let leader = node.host.leader(of: group)
+    if leader == node.id { return false }
     answer { reply in
       if let leader, let address = node.directory.address(of: leader, for: .cluster) {
         Refusals.moved(to: address, slot: slot, &reply)
@@ -50,7 +56,7 @@ extension Client {
         Refusals.noLeader(&reply)
       }
     }
-    return nil
+    return true
   }
 
   private func submit(

@@ -44,22 +44,37 @@ public struct Arguments: ~Escapable {
   let list: ArgumentList
   /// Arguments at the beginning that this view leaves out.
   private let skipped: Int
+  /// Arguments at the end that it leaves out.
+  private let dropped: Int
 
   @_lifetime(copy bytes)
-  init(_ bytes: RawSpan, _ list: ArgumentList, skipping skipped: Int = 0) {
+  init(_ bytes: RawSpan, _ list: ArgumentList, skipping skipped: Int = 0, dropping dropped: Int = 0)
+  {
     self.bytes = bytes
     self.list = list
     self.skipped = skipped
+    self.dropped = dropped
   }
 
   /// The arguments but for some at the beginning, of which there must be as many.
   @_lifetime(copy self)
-  func dropFirst(_ count: Int) -> Arguments {
-    Arguments(bytes, list, skipping: skipped + count)
+  public func dropFirst(_ count: Int) -> Arguments {
+    Arguments(bytes, list, skipping: skipped + count, dropping: dropped)
   }
 
+  /// Some of the arguments that follow each other, of which there must be as many.
+  @_lifetime(copy self)
+  public func slice(_ start: Int, count: Int) -> Arguments {
+    precondition(start >= 0 && count >= 0 && start + count <= self.count, "no such arguments")
+    return Arguments(
+      bytes, list, skipping: skipped + start, dropping: dropped + self.count - start - count)
+  }
+
+  /// Where an argument lies in the bytes.
+  func place(_ index: Int) -> cyc_resp_argument { list[index + skipped] }
+
   /// The number of arguments.
-  public var count: Int { list.count - skipped }
+  public var count: Int { list.count - skipped - dropped }
 
   /// The bytes of an argument.
   public subscript(_ index: Int) -> RawSpan {

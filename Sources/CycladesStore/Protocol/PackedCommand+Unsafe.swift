@@ -52,13 +52,30 @@ public enum PackedCommand {
     for position in positions {
       for index in position..<position + step { selected.append(arguments.list[index]) }
     }
-    let count = UInt32(selected.count)
-    var out = [UInt8](repeating: 0, count: unsafe cyc_packed_size(selected, count))
+    return pack(command, arguments, selected, version)
+  }
+
+  /// A request that stands behind arguments of another one, in packed form.
+  static func inner(
+    _ command: Command, _ arguments: borrowing Arguments, _ version: RESPVersion
+  ) -> [UInt8] {
+    var places: [cyc_resp_argument] = []
+    for index in 1..<arguments.count { places.append(arguments.place(index)) }
+    return pack(command, arguments, places, version)
+  }
+
+  /// A command with some of the arguments of a request.
+  private static func pack(
+    _ command: Command, _ arguments: borrowing Arguments, _ places: [cyc_resp_argument],
+    _ version: RESPVersion
+  ) -> [UInt8] {
+    let count = UInt32(places.count)
+    var out = [UInt8](repeating: 0, count: unsafe cyc_packed_size(places, count))
     unsafe out.withUnsafeMutableBufferPointer { out in
       unsafe arguments.bytes.withUnsafeBytes { raw in
         unsafe cyc_packed_encode(
           header(command, count, version),
-          raw.baseAddress?.assumingMemoryBound(to: UInt8.self), selected, out.baseAddress)
+          raw.baseAddress?.assumingMemoryBound(to: UInt8.self), places, out.baseAddress)
       }
     }
     return out

@@ -35,8 +35,7 @@ public struct TransactionBuilder {
     _ command: Command, _ arguments: borrowing Arguments, _ version: RESPVersion
   ) {
     precondition(command.isTransactional, "\(command.name) is not carried out by one shard")
-    var packed: [UInt8] = []
-    PackedCommand.append(command, arguments, version, to: &packed)
+    let packed = PackedCommand.inner(command, arguments, version)
     byteCount += packed.count
     commands.append(packed)
   }
@@ -51,6 +50,8 @@ public struct TransactionBuilder {
 
 extension PackedCommand {
   /// Codes of what is packed without being a command of Redis.
+  static let sessionCode: UInt16 = 124
+  static let onceCode: UInt16 = 125
   static let transactionCode: UInt16 = 126
   static let watchCode: UInt16 = 127
 

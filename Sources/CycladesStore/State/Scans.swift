@@ -108,9 +108,16 @@ extension Shard {
   }
 
   mutating func scanSortedSet(_ call: borrowing Invocation, _ reply: inout Reply) {
+    var isSmall = false
+    if let entry = table.find(call[0]) { isSmall = entry.kind & ValueKind.largeBit == 0 }
     scan(call, .sortedSet, &reply) { member, value, reply in
       reply.appendBulk(member)
-      reply.appendDoubleText(value.double)
+      // Redis keeps a small set's whole scores as integers, and a scan shows them as such.
+      if isSmall, let whole = Int64(exactly: value.double), whole.magnitude <= 1 << 62 {
+        reply.appendBulk(String(whole))
+      } else {
+        reply.appendDoubleText(value.double)
+      }
       return 2
     }
   }

@@ -3,23 +3,27 @@ public import CycladesReplication
 /// The snapshot of a shard: a stream of records, each part a whole number of them.
 ///
 /// ```
-///  head   | 0 | u8 version | u64 log time | u64 keys | u64 digest |
+///  head   | 0 | u8 version | u64 log time | u64 keys | u64 digest | u64 session |
 ///  key    | 1 | u8 kind | u64 deadline | u32 key bytes | u64 total | u32 piece bytes |
 ///         |   | key | piece |
 ///  more   | 2 | u32 piece bytes | piece |                    of the value begun before
 ///  end    | 3 |
+///  client | 4 | u64 session | u64 floor | u64 last slot | u32 count | count x
+///         |   | u64 sequence | u8 kept | u32 reply bytes | reply |
 /// ```
 ///
 /// Little-endian. `total` counts the bytes of a string and the items of a collection, whose pieces
 /// are whole items. The head comes first and once; after the end nothing comes. Keys come in no
 /// particular order. A value longer than a piece is continued by the records right behind it, also
 /// in the next part. Keys and digest are checked at the end, so a part that was lost is found out.
+/// The head's session is the last one that began; those that are remembered follow the head, in the
+/// order of their numbers. Version 1 had none.
 enum SnapshotFormat {
-  static let version: UInt8 = 1
+  static let version: UInt8 = 2
   static let pieceBytesMax = 1 << 20
   static let noDeadline = UInt64.max
 
-  enum Record: UInt8 { case head, key, more, end }
+  enum Record: UInt8 { case head, key, more, end, client }
 }
 
 extension StoreShard {
@@ -41,7 +45,7 @@ extension StoreShard {
       guard keyCount == 0 else { throw StoreError(.damagedSnapshot, "the shard is not empty") }
       restoration = Restoration()
     }
-    try restoration!.take(part, into: &shard)
+    try restoration!.take(part, into: &shard, &sessions)
   }
 }
 
@@ -49,11 +53,14 @@ extension StoreShard {
 private final class ShardSnapshot: SnapshotSource {
   private let owner: StoreShard
   private let head: Table.Sums
+  private let sessions: ClientSessions
+  private var sessionsWritten = 0
   private var hasBegun = false
   private var hasEnded = false
 
   init(_ owner: StoreShard) {
     self.owner = owner
+    sessions = owner.sessions
     head = owner.shard.table.beginSnapshot()
   }
 
@@ -68,9 +75,15 @@ private final class ShardSnapshot: SnapshotSource {
       part.append(littleEndian: head.time)
       part.append(littleEndian: head.count)
       part.append(littleEndian: head.digest)
+      part.append(littleEndian: sessions.lastID)
     }
     let pieceBytes = max(1, min(byteCountTarget, SnapshotFormat.pieceBytesMax))
     let start = part.byteCount
+    while sessionsWritten < sessions.count, part.byteCount - start < byteCountTarget {
+      part.append(SnapshotFormat.Record.client.rawValue)
+      sessions.encode(sessionsWritten, into: &part)
+      sessionsWritten += 1
+    }
     while part.byteCount - start < byteCountTarget {
       let isMore = owner.shard.table.nextPiece(byteCount: pieceBytes) { piece in
         if piece.offset == 0 {
@@ -105,7 +118,9 @@ struct Restoration {
   private var open: (key: [UInt8], kind: ValueKind, taken: Int, total: Int)?
   private var hasEnded = false
 
-  mutating func take(_ part: RawSpan, into shard: inout Shard) throws(StoreError) {
+  mutating func take(
+    _ part: RawSpan, into shard: inout Shard, _ sessions: inout ClientSessions
+  ) throws(StoreError) {
     var reader = SnapshotReader(part)
     while !reader.isAtEnd {
       guard !hasEnded, let record = SnapshotFormat.Record(rawValue: try reader.integer()) else {
@@ -114,15 +129,20 @@ struct Restoration {
       guard (record == .head) == (head == nil) else { throw reader.damage("a head out of place") }
       switch record {
       case .head:
-        guard try reader.integer() == SnapshotFormat.version else {
+        let version: UInt8 = try reader.integer()
+        guard (1...SnapshotFormat.version).contains(version) else {
           throw reader.damage("a version that is not known")
         }
         shard.table.advance(to: try reader.integer())
         head = (try reader.integer(), try reader.integer())
+        if version > 1 { sessions.lastID = try reader.integer() }
       case .key:
         try takeKey(&reader, &shard)
       case .more:
         try takeMore(&reader, &shard)
+      case .client:
+        guard open == nil else { throw reader.damage("a value cut short") }
+        try sessions.decode(&reader)
       case .end:
         guard open == nil, let head, shard.table.count == head.count,
           shard.table.digest == head.digest

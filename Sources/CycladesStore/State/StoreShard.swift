@@ -10,6 +10,10 @@ public final class StoreShard: StateMachine {
   private let arguments = ArgumentList()
   /// The arguments of a transaction's command.
   private let inner = ArgumentList()
+  /// The arguments of a command that is to be carried out once.
+  private let wrapped = ArgumentList()
+  /// Of clients that number their commands.
+  var sessions = ClientSessions()
   private let memoryBytesMax: Int
   /// What ``restore(_:)`` still expects; `nil` before the first part.
   var restoration: Restoration?
@@ -31,11 +35,11 @@ public final class StoreShard: StateMachine {
   /// The number of keys.
   public var keyCount: Int { Int(shard.table.count) }
 
-  /// The bytes that keys and values take with their share of the table: a function of the state
-  /// alone, the same on all replicas.
+  /// The bytes that keys and values take with their share of the table, and sessions of clients with
+  /// the replies kept for them: a function of the state alone, the same on all replicas.
   ///
   /// - Complexity: O(1).
-  public var usedBytes: Int { Int(shard.table.sums.usedBytes) }
+  public var usedBytes: Int { Int(shard.table.sums.usedBytes) + sessions.byteCount }
 
   /// The bytes of memory that this replica really has for its state, what values may grow into and
   /// what a snapshot keeps included.
@@ -73,11 +77,18 @@ public final class StoreShard: StateMachine {
   private func perform(
     _ bytes: RawSpan, _ context: ApplyContext, mayWrite: Bool, _ reply: inout Reply
   ) {
+    if performPlain(bytes, mayWrite: mayWrite, isFull: isFull, &reply) { return }
     guard let header = PackedCommand.decode(bytes, into: arguments) else {
       return reply.appendError("ERR malformed command")
     }
     let given = Arguments(bytes, arguments)
     switch header.code {
+    case PackedCommand.sessionCode:
+      guard mayWrite else { return reply.appendError("ERR a write was sent as a read") }
+      reply.appendInteger(Int64(clamping: sessions.open(slot: context.slot)))
+    case PackedCommand.onceCode:
+      guard mayWrite else { return reply.appendError("ERR a write was sent as a read") }
+      performOnce(given, context, &reply)
     case PackedCommand.transactionCode:
       guard mayWrite else { return reply.appendError("ERR a write was sent as a read") }
       performTransaction(given, context, header.version, &reply)
@@ -116,6 +127,28 @@ public final class StoreShard: StateMachine {
   }
 
   private var isFull: Bool { usedBytes > memoryBytesMax }
+
+  /// Carries a numbered command of a session out, unless it was before; ``ClientSessions`` has why.
+  private func performOnce(_ parts: Arguments, _ context: ApplyContext, _ reply: inout Reply) {
+    guard parts.count == 4, let number = CommandNumber(parts),
+      let header = PackedCommand.decode(parts[3], into: wrapped)
+    else { return reply.appendError("ERR malformed command") }
+    switch sessions.admit(number, slot: context.slot) {
+    case .perform:
+      let start = reply.byteCount
+      let given = Arguments(parts[3], wrapped)
+      if header.code == PackedCommand.transactionCode {
+        performTransaction(given, context, header.version, &reply)
+      } else {
+        perform(header, given, context, mayWrite: true, &reply)
+      }
+      sessions.record(number, reply: Array(reply.bytes[start...]))
+    case .replay(let earlier):
+      reply.append(contentsOf: earlier)
+    case .refuse(let text):
+      reply.appendError(text)
+    }
+  }
 }
 
 // MARK: - Transactions

@@ -91,6 +91,32 @@ extension ServerTests {
       #expect(try client.ask("PING") == .simple("PONG"))
     }
 
+    @Test("CLIENT KILL takes Redis' filters, all of which must hold")
+    func kill() throws {
+      let server = try FakeServer()
+      defer { server.stop() }
+      let client = try server.client()
+      let listener = try server.client()
+      let plain = try server.client()
+      _ = try listener.ask("SUBSCRIBE", "c")
+      #expect(try plain.ask("PING") == .simple("PONG"))
+      for words in [
+        ["TYPE", "dog"], ["USER", "nobody"], ["SKIPME", "maybe"], ["ID", "0"], ["ID", "x"],
+        ["SIZE", "1"], ["TYPE", "normal", "ID"],
+      ] {
+        #expect(try client.ask(all: ["CLIENT", "KILL"] + words).isError("ERR"), "\(words)")
+      }
+      #expect(try client.ask("CLIENT", "KILL", "TYPE", "replica") == .integer(0))
+      #expect(
+        try client.ask("CLIENT", "KILL", "LADDR", "1.1.1.1:1", "USER", "default") == .integer(0))
+      #expect(try client.ask("CLIENT", "KILL", "TYPE", "pubsub") == .integer(1))
+      #expect(listener.isClosed())
+      #expect(try client.ask("CLIENT", "KILL", "TYPE", "normal") == .integer(1))
+      #expect(plain.isClosed())
+      #expect(try client.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no") == .integer(1))
+      #expect(client.isClosed())
+    }
+
     @Test("CONFIG GET matches patterns; CONFIG SET accepts what holds")
     func config() throws {
       let server = try FakeServer()
