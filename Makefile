@@ -105,8 +105,8 @@ bugs: build ## Plant one bug after the other in the protocol; print how many see
 nightly: build crash-states ## What takes longer than CI may: crash states, seeds, planted bugs, fuzzers.
 	@# Fails when a recovery case or a kind of message was not met: their tests demand each.
 	$(MAKE) test ARGS="--filter CycladesReplicationTests --filter CycladesPaxosTests"
-	for scenario in swarm lossy partitions crashes disks membership turnover reads leases snapshots \
-	  damage; do \
+	for scenario in swarm lossy partitions crashes disks membership turnover replacement reads \
+	  leases snapshots damage; do \
 	  .build/release/cyclades simulate --scenario $$scenario --seeds $(NIGHTLY_SEEDS) \
 	    --jobs $(JOBS); \
 	done
