@@ -121,6 +121,13 @@ bench-store: build ## Measure the store beside redis-server and etcd, all in one
 	@.ci/setup redis redis_server
 	python3 Benchmarks/bench-store/bench_store.py .build/release/cyclades $(ARGS)
 
+.PHONY: bench-paxos
+bench-paxos: setup ## Measure one replicated group beside etcd and Redis, all in one run.
+	@.ci/setup redis redis_server
+	swift build -c release --package-path Benchmarks --scratch-path .build/benchmarks \
+	  --product paxos-replica
+	python3 Benchmarks/bench-paxos/bench_paxos.py .build/benchmarks/release/paxos-replica $(ARGS)
+
 .PHONY: bench-transport
 bench-transport: setup ## Measure the transport beside raw C and SwiftNIO, all in one run.
 	swift build -c release --package-path Benchmarks --scratch-path .build/benchmarks \

@@ -41,6 +41,17 @@ let package = Package(
       path: "mapreduce-jobs", swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
     .executableTarget(
       name: "transport-raw", path: "transport-raw", linkerSettings: [.linkedLibrary("uring")]),
+    // What bench_paxos.py starts three of.
+    .executableTarget(
+      name: "paxos-replica",
+      dependencies: [
+        "CountAllocations", .product(name: "CycladesPaxos", package: "cyclades"),
+        .product(name: "CycladesReplication", package: "cyclades"),
+        .product(name: "CycladesStore", package: "cyclades"),
+        .product(name: "CycladesTransport", package: "cyclades"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "paxos-replica", swiftSettings: settings),
     .target(name: "CountAllocations", path: "CountAllocations"),
     .executableTarget(
       name: "transport-cyclades",

@@ -178,7 +178,7 @@ final class Client {
     } else {
       guard route(command, arguments) else { return false }
     }
-    lastCommand = command
+    if lastCommand !== command { lastCommand = command }
     node.statistics.commands += 1
     return true
   }

@@ -156,24 +156,28 @@ public final class Command: Sendable {
   public func accepts(argumentCount: Int) -> Bool {
     guard arity < 0 else { return argumentCount == arity }
     guard argumentCount >= -arity else { return false }
-    guard let keys, keys.last < 0 else { return true }
-    return (argumentCount - keys.first) % keys.step == 0
+    // Looked into, not taken out: a copy of the key specification would have to be counted.
+    guard let last = keys?.last, last < 0, let first = keys?.first, let step = keys?.step else {
+      return true
+    }
+    return (argumentCount - first) % step == 0
   }
 
   /// The positions of the keys among a request's arguments; none for a number of arguments that the
   /// command does not accept.
   public func keyPositions(of arguments: borrowing Arguments) -> KeyPositions {
     let count = arguments.count
-    guard let keys, accepts(argumentCount: count) else { return KeyPositions() }
-    guard let place = keys.count else {
+    guard let first = keys?.first, let last = keys?.last, let step = keys?.step,
+      accepts(argumentCount: count)
+    else { return KeyPositions() }
+    guard let place = keys?.count else {
       return KeyPositions(
-        position: keys.first, end: keys.last < 0 ? count + keys.last + 1 : keys.last + 1,
-        step: keys.step)
+        position: first, end: last < 0 ? count + last + 1 : last + 1, step: step)
     }
     let stated = arguments.integer(place) ?? 0
     let counted = stated > 0 ? Int(Swift.min(stated, Int64(count - place - 1))) : 0
     return KeyPositions(
-      extra: keys.first > 0 ? keys.first : nil, position: place + 1, end: place + 1 + counted)
+      extra: first > 0 ? first : nil, position: place + 1, end: place + 1 + counted)
   }
 }
 

@@ -10,7 +10,6 @@ public import CycladesRing
 public struct ShardMap: Sendable {
   /// The number of shards.
   public let shardCount: Int
-  private let shards: [UInt16]
   private let members: [[String]]
 
   /// Makes the map.
@@ -29,7 +28,6 @@ public struct ShardMap: Sendable {
       throw StoreError(.badPlacement, "a shard needs at least one replica, not \(replicas)")
     }
     self.shardCount = shardCount
-    shards = (0..<KeySlot.count).map { UInt16($0 * shardCount / KeySlot.count) }
     let preferences = (0..<shardCount).map { shard in
       ring.preferenceIndices(
         ofPosition: UInt64(Self.firstSlot(of: shard, of: shardCount)) << 50, count: replicas)
@@ -58,7 +56,9 @@ public struct ShardMap: Sendable {
   }
 
   /// The shard that holds a slot.
-  public func shard(of slot: KeySlot) -> Int { Int(shards[Int(slot.rawValue)]) }
+  public func shard(of slot: KeySlot) -> Int {
+    Int(slot.rawValue) * shardCount / KeySlot.count
+  }
 
   /// The shard that holds a key.
   public func shard(of key: RawSpan) -> Int { shard(of: KeySlot(key)) }
