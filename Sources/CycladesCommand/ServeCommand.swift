@@ -86,18 +86,18 @@ struct ServeSettings: ParsableArguments {
       """)
   var maxValue: String?
 
+  @Option(help: "Clients served at once. (default: 10000)")
+  var maxClients: Int?
+
+  @Option(help: "Reactor threads; this version runs one. (default: 1)")
+  var reactors: Int?
+
   @Option(
     help: """
       Milliseconds, from 60 to 400, for which leaders may answer reads by their clocks without asking \
       a quorum; clocks must not drift by more than 1 %. The same on all nodes. (default: 0, never)
       """)
   var lease: UInt64?
-
-  @Option(help: "Clients served at once. (default: 10000)")
-  var maxClients: Int?
-
-  @Option(help: "Reactor threads; this version runs one. (default: 1)")
-  var reactors: Int?
 
   @Option(
     help: """
@@ -115,8 +115,8 @@ struct ServeSettings: ParsableArguments {
   /// The names of the settings, as a configuration file has them.
   static let names: Set<String> = [
     "id", "listen", "plain", "peer-listen", "peers", "join", "data", "shards", "cluster",
-    "max-value", "lease",
-    "max-clients", "reactors", "io", "log-level",
+    "max-value",
+    "max-clients", "reactors", "lease", "io", "log-level",
   ]
 
   /// Takes from a file what the command line left open.
@@ -131,9 +131,9 @@ struct ServeSettings: ParsableArguments {
     shards = shards ?? file.shards
     cluster = cluster ?? file.cluster
     maxValue = maxValue ?? file.maxValue
-    lease = lease ?? file.lease
     maxClients = maxClients ?? file.maxClients
     reactors = reactors ?? file.reactors
+    lease = lease ?? file.lease
     io = io ?? file.io
     logLevel = logLevel ?? file.logLevel
   }
@@ -194,14 +194,14 @@ struct ServeSettings: ParsableArguments {
       }
       configuration.maximumValueBytes = bytes
     }
+    if let reactors, reactors != 1 {
+      throw CommandFailure("--reactors: this version runs one reactor a node, not \(reactors)")
+    }
     if let lease, lease > 0 {
       guard (60...400).contains(lease) else {
         throw ValidationError("--lease: \(lease) is not from 60 to 400 milliseconds, or 0 for none")
       }
       configuration.lease = Lease(duration: lease * 1_000_000)
-    }
-    if let reactors, reactors != 1 {
-      throw CommandFailure("--reactors: this version runs one reactor a node, not \(reactors)")
     }
     if let io {
       guard let choice = ReactorConfiguration.IO(rawValue: io) else {
