@@ -1,7 +1,7 @@
 #pragma once
 
-// What the reactor asks of the kernel, and the two that answer: uring.c and epoll.c. In a simulation
-// there is no kernel, and World/driver.c answers.
+// What the reactor asks of the kernel, and the two that answer: uring.c and epoll.c. In a
+// simulation there is no kernel, and World/driver.c answers.
 //
 //   connection.c  stream.c  frames.c  send.c  files.c  listener.c  timers.c    what, and when
 //   ---------------------------------------------------------------------------------------

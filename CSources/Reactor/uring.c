@@ -27,13 +27,14 @@
 // of a single connection's processor time. One timer, the alarm, is kept in the ring. It is moved
 // only to be earlier; one that goes off too early costs a turn with nothing in it.
 //
-// The kernel can keep the end of a connection to itself. A receive that is tried in vain, then goes
-// to wait, and finds data and a reset as it starts to wait, takes the data and is not told of the
-// reset: each multishot receive looks once per wake-up. (Seen on Linux 6.18, 3 to 6 times in 100,000
-// connections that send a byte and reset; with IORING_RECVSEND_POLL_FIRST, which is therefore not
-// used, every time.) So connections that received are looked at again AUDIT_NS later, all with one
-// poll(2): where the peer has ended, the receive is cancelled, and its completion starts it anew. An
-// idle reactor has none to look at, a busy one pays about 100 ns per connection in each AUDIT_NS.
+// The kernel can keep the end of a connection to itself. A receive that is tried in vain, then
+// goes to wait, and finds data and a reset as it starts to wait, takes the data and is not told of
+// the reset: each multishot receive looks once per wake-up. (Seen on Linux 6.18, 3 to 6 times in
+// 100,000 connections that send a byte and reset; with IORING_RECVSEND_POLL_FIRST, which is
+// therefore not used, every time.) So connections that received are looked at again AUDIT_NS
+// later, all with one poll(2): where the peer has ended, the receive is cancelled, and its
+// completion starts it anew. An idle reactor has none to look at, a busy one pays about 100 ns per
+// connection in each AUDIT_NS.
 
 #include "uring.h"
 
@@ -211,7 +212,8 @@ static void note_receive(cyc_reactor *r, cyc_connection *c) {
 }
 
 // Looks at up to AUDIT_BATCH of the connections noted, the last ones first; false when a receive
-// that has to start anew cannot be cancelled now. Input that only waits to be received is no reason.
+// that has to start anew cannot be cancelled now. Input that only waits to be received is no
+// reason.
 static bool audit_batch(cyc_reactor *r) {
   cyc_uring *d = cyc_uring_of(r);
   struct pollfd waiting[AUDIT_BATCH];

@@ -85,7 +85,7 @@ void world_free_disks(cyc_world *w) {
   }
 }
 
-// ------------------------------------------------------------------------------------- carrying out
+// ------------------------------------------------------------------------------------- carrying ou
 
 static int transfer(const cyc_file_operation *operation) {
   off_t at = operation->offset + (off_t)operation->done;

@@ -1,6 +1,6 @@
 // Sockets of the world, and the streams between them.
 //
-//   send --> peer's wire [ chunk | chunk | END ] --(latency; held while the link is blocked)--> input
+//   send --> peer's wire [ chunk | chunk | END ] --(latency; held while the link is cut)--> input
 //            one delivery at a time is scheduled per wire, so nothing overtakes
 //
 // Connecting takes two journeys: the wish to the listener's host, the answer back. Where the other

@@ -149,8 +149,8 @@ void cyc_world_revive(cyc_world *w, uint32_t host) {
   h->disk = CYC_DISK_WELL;
 }
 
-// A clock that runs fast or slow never stands still or goes back, as long as its rate is not changed
-// while its reactor lives by more than has passed.
+// A clock that runs fast or slow never stands still or goes back, as long as its rate is not
+// changed while its reactor lives by more than has passed.
 uint64_t cyc_world_clock(const cyc_world *w, uint32_t host) {
   int64_t drift = (int64_t)(w->now / 1000) * w->hosts[host].drift_ppm / 1000;
   return w->now + (uint64_t)drift;

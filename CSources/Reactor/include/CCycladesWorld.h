@@ -3,8 +3,9 @@
 // A world in memory for reactors to live in: one clock, a network, and disks that can fail.
 //
 // It is the third thing that drives a reactor, beside io_uring and epoll, for simulations: whole
-// nodes run in it unchanged, many on one thread, as fast as they can. One seed makes all its choices,
-// so the same program in the same world does the same, to the byte; `cyc_world_digest` proves it.
+// nodes run in it unchanged, many on one thread, as fast as they can. One seed makes all its
+// choices, so the same program in the same world does the same, to the byte; `cyc_world_digest`
+// proves it.
 //
 //   advance ----> the next event of the world is due: bytes arrive, a disk is done, ...
 //   turn(s) ----> the reactors that this concerns, and those whose timers are due, take turns
@@ -53,8 +54,8 @@ void cyc_world_destroy(cyc_world *world);
 /// Nanoseconds since an arbitrary start.
 uint64_t cyc_world_now(const cyc_world *world);
 
-/// Moves the clock to the next event, at the latest to `until`, and carries it out. False when there
-/// was none: then it is `until` now.
+/// Moves the clock to the next event, at the latest to `until`, and carries it out. False when
+/// there was none: then it is `until` now.
 bool cyc_world_advance(cyc_world *world, uint64_t until);
 
 /// A random number of the world's one sequence.
@@ -76,8 +77,8 @@ void cyc_world_set_disk(cyc_world *world, uint32_t host, cyc_disk_state state);
 /// How wrong a host's clocks are: that of the wall by an offset, both by a rate in millionths.
 void cyc_world_set_clock(cyc_world *world, uint32_t host, int64_t offset_ns, int32_t drift_ppm);
 
-/// The host's processes are gone. Its reactor can only be taken down now: whatever it starts ends as
-/// cancelled. With `is_silent` the machine is gone as well, so that peers hear nothing.
+/// The host's processes are gone. Its reactor can only be taken down now: whatever it starts ends
+/// as cancelled. With `is_silent` the machine is gone as well, so that peers hear nothing.
 void cyc_world_crash(cyc_world *world, uint32_t host, bool is_silent);
 
 /// After a crash, when its reactor is destroyed: the host may have a new one.
