@@ -47,7 +47,7 @@ from=$plain
 keys=$(redis-cli -p "$from" DBSIZE)
 
 # Somebody goes on writing other keys meanwhile.
-(while :; do echo "INCR busy"; done | redis-cli -p "$from" >/dev/null 2>&1) &
+redis-cli -p "$from" -r 100000000 INCR busy >/dev/null 2>&1 &
 pids+=($!)
 writer=$!
 "$cyclades" backup --connect "127.0.0.1:$from" --output "$folder/copy"
