@@ -72,6 +72,11 @@ vectors: tools ## Check the golden vectors of placement against PyPI's xxhash an
 	"$(CYCLADES_PYTHON)" Tests/Golden/ring_vectors.py --check
 	"$(CYCLADES_PYTHON)" Tests/Golden/ring_others_vectors.py --check
 
+.PHONY: crash-states
+crash-states: setup ## Recover a recorded log from every state a power cut can leave it in: over 10,000.
+	CYCLADES_CRASH_STATES=4096 timeout 1200 \
+	  swift test --no-parallel $(TRAITS) --filter CycladesReplicationTests.CrashStateTests
+
 .PHONY: fuzz-ring
 fuzz-ring: setup ## Fuzz the decoder of ring snapshots for FUZZ_SECONDS.
 	Tests/Fuzz/ring.sh $(FUZZ_SECONDS)
@@ -83,6 +88,12 @@ fuzz-shuffle: setup ## Fuzz what MapReduce reads from files and other workers fo
 .PHONY: simulate
 simulate: build ## Run SEEDS simulated clusters with faults.
 	.build/release/cyclades simulate --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
+
+.PHONY: simulate-nodes
+simulate-nodes: build ## Run SEEDS simulated clusters of whole nodes with faults; and one seed twice.
+	.build/release/cyclades simulate --nodes --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
+	cmp <(.build/release/cyclades simulate --nodes --seed 5) \
+	  <(.build/release/cyclades simulate --nodes --seed 5) && echo 'The same seed did the same.'
 
 .PHONY: clients
 clients: tools build ## Drive a cluster with the Redis clients that people have; print the table of them.
@@ -126,12 +137,13 @@ bench-transport: setup ## Measure the transport beside raw C and SwiftNIO, all i
 	.build/benchmarks/release/bench-transport $(ARGS)
 
 .PHONY: bench-mapreduce
-bench-mapreduce: setup ## Measure MapReduce beside DuckDB, Polars, GNU sort and C; ARGS="--only sort --json".
+bench-mapreduce: setup ## Measure MapReduce beside DuckDB, Polars, Spark, GNU sort and C; ARGS="--only sort --json".
 	@.ci/setup bench_mapreduce "$(TOOLS)/bench"
 	swift build -c release --package-path Benchmarks --scratch-path .build/benchmarks \
 	  --product mapreduce-jobs
+	swift build -c release --product cyclades
 	Benchmarks/bench-mapreduce/run.py --tools "$(TOOLS)" \
-	  --jobs .build/benchmarks/release/mapreduce-jobs $(ARGS)
+	  --jobs .build/benchmarks/release/mapreduce-jobs --cyclades .build/release/cyclades $(ARGS)
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed into the clone.

@@ -139,7 +139,9 @@ let package = Package(
         .target(name: "CZlib", condition: .when(traits: ["Compression"])),
         .target(name: "CZstd", condition: .when(traits: ["Compression"])),
       ]),
-    library("CycladesSimulator", ["CycladesPaxos"]),
+    library(
+      "CycladesSimulator",
+      ["CycladesPaxos", "CycladesReplication", "CycladesServer", "CycladesTransport", logging]),
     library(
       "Cyclades",
       [
@@ -160,6 +162,7 @@ let package = Package(
     tests("CycladesTransport", ["CCycladesTesting"]),
     tests("CycladesPaxos", ["CycladesSimulator"]),
     tests("CycladesReplication", ["CycladesTransport", "CycladesPaxos"]),
+    tests("CycladesSimulator", ["CycladesTransport"]),
     tests("CycladesStore"),
     tests("CycladesServer", ["CycladesStore", "CycladesTransport", "CycladesClient"]),
     tests("CycladesClient"),

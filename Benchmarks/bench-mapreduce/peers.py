@@ -1,4 +1,4 @@
-"""What DuckDB and Polars do for the work that bench-mapreduce measures, two threads each.
+"""What DuckDB, Polars and Spark do for the work that bench-mapreduce measures, two threads each.
 
     peers.py SYSTEM WORK INPUT OUTPUT
 
@@ -73,4 +73,28 @@ def polars():
     )
 
 
-{"duckdb": duckdb, "polars": polars}[system]()
+def spark():
+    from pyspark.sql import SparkSession, functions as f
+
+    session = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.memory", "4g")
+        .config("spark.sql.shuffle.partitions", "4")
+        .config("spark.log.level", "ERROR")
+        .getOrCreate()
+    )
+    lines = session.read.option("lineSep", "\n").text(source)
+    words = (
+        lines.select(f.explode(f.split("value", " ")).alias("w"))
+        .filter("w <> ''")
+        .groupBy("w")
+        .count()
+    )
+    words.select(f.concat_ws("\t", "w", "count")).write.mode("overwrite").text(target)
+    session.stop()
+
+
+{"duckdb": duckdb, "polars": polars, "spark": spark}[system]()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures MapReduce beside what one would use instead, all in one run and in turns.
 
-    run.py --tools DIR --jobs PROGRAM [--rounds N] [--only WORK...] [--json]
+    run.py --tools DIR --jobs PROGRAM --cyclades PROGRAM [--rounds N] [--only WORK...] [--json]
 
 Data are those of Debian and PyPI packages, made once below DIR/mapreduce: English text of 370 MB (the
 dictionary GCIDE and WordNet, six times over, so that the number of different words is that of 62 MB),
@@ -89,8 +89,8 @@ class Data:
 
 
 class Bench:
-    def __init__(self, data, jobs, rounds):
-        self.data, self.jobs, self.rounds = data, jobs, rounds
+    def __init__(self, data, jobs, cyclades, rounds):
+        self.data, self.jobs, self.cyclades, self.rounds = data, jobs, cyclades, rounds
         self.out = data.root / "out"
         self.results = []
 
@@ -107,8 +107,7 @@ class Bench:
     def digest(self, name):
         path = self.out / name
         if path.is_dir():
-            files = sorted(path.glob("part-*"))
-            command = "LC_ALL=C sort -m " + " ".join(f"'{f}'" for f in files)
+            command = f"cat '{path}'/part-* | LC_ALL=C sort"
         else:
             command = f"LC_ALL=C sort '{path}'"
         command += " | md5sum"
@@ -160,16 +159,44 @@ class Bench:
             )
 
 
+    def bandwidth(self, source, rounds=16):
+        """One process pulls from another what that has mapped; beside plain reads and writes in C."""
+        for turn in range(self.rounds):
+            for name, serve, pull in (
+                (
+                    "cyclades, verified blocks",
+                    [self.cyclades, "mapreduce", "measure-shuffle", "--serve", source],
+                    [self.cyclades, "mapreduce", "measure-shuffle", "--rounds", rounds, "--pull"],
+                ),
+                (
+                    "C, plain write and read",
+                    [self.data.c, "loopback", "serve", 4 << 30],
+                    [self.data.c, "loopback", "pull"],
+                ),
+            ):
+                server = subprocess.Popen([str(c) for c in serve], stdout=subprocess.PIPE, text=True)
+                port = server.stdout.readline().strip()
+                output = subprocess.run(
+                    [str(c) for c in pull] + [port], check=True, capture_output=True, text=True
+                ).stdout
+                server.wait()
+                figures = json.loads(output)
+                rate = figures["bytes"] / figures["seconds"] / 1e9
+                self.results.append({"work": "shuffle", "row": name, "gigabytesPerSecond": rate})
+                print(f"{'shuffle':16} {name:28} {rate:8.2f} GB/s", file=sys.stderr)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--tools", type=Path, required=True)
     parser.add_argument("--jobs", required=True)
+    parser.add_argument("--cyclades", required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     data = Data(options.tools.resolve())
-    bench = Bench(data, options.jobs, options.rounds)
+    bench = Bench(data, options.jobs, options.cyclades, options.rounds)
 
     def english():
         text = data.english()
@@ -180,6 +207,16 @@ def main():
             "DuckDB": bench.peer("duckdb", "words-blank", text),
             "Polars, streaming": bench.peer("polars", "words-blank", text),
         })
+
+    def spark():
+        text = data.english()
+        bench.compare("words, English", {
+            "cyclades, 2 processes": bench.ours("wordcount", text, workers=2),
+            "Spark, local[2]": bench.peer("spark", "words-blank", text),
+        })
+
+    def shuffle():
+        bench.bandwidth(data.lines())
 
     def kernel():
         text = data.kernel()
@@ -213,7 +250,7 @@ def main():
             "DuckDB": bench.peer("duckdb", "stations", rows),
         })
 
-    works = {f.__name__: f for f in (english, kernel, sort, lineitem, stations)}
+    works = {f.__name__: f for f in (english, spark, kernel, sort, lineitem, stations, shuffle)}
     for name, work in works.items():
         if not options.only or name in options.only:
             work()

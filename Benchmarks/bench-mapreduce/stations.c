@@ -3,9 +3,12 @@
 //   stations FILE                two threads count, sum, and find extremes; sorted lines to stdout
 //   stations generate N FILE     N rows of 413 stations, the same for every N and machine
 //   stations records N FILE      N lines of 100 bytes with random keys, like those of gensort
+//   stations loopback serve N    prints a port, and writes N bytes to whoever connects to it
+//   stations loopback pull PORT  reads them, and prints how many in what time
 //
 // What a good C programmer writes in an afternoon: the file mapped, a piece per thread, a small
 // table with open addressing, memchr for the separator, no tricks that need the data's own shape.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -13,7 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SLOTS (1 << 14)
@@ -153,12 +158,47 @@ static int records(long rows, const char *path) {
   return fclose(out);
 }
 
+// What the loopback interface gives: one process writes 256 KiB at a time, another reads them.
+static int loopback(const char *role, long number) {
+  static char bytes[256 << 10];
+  int one = socket(AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof address;
+  if (strcmp(role, "serve") == 0) {
+    if (bind(one, (struct sockaddr *)&address, size) != 0 || listen(one, 1) != 0) return 1;
+    getsockname(one, (struct sockaddr *)&address, &size);
+    printf("%d\n", ntohs(address.sin_port));
+    fflush(stdout);
+    int to = accept(one, NULL, NULL);
+    while (number > 0) {
+      ssize_t sent = write(to, bytes, sizeof bytes);
+      if (sent <= 0) return 1;
+      number -= sent;
+    }
+    return 0;
+  }
+  address.sin_port = htons((uint16_t)number);
+  if (connect(one, (struct sockaddr *)&address, size) != 0) return 1;
+  struct timespec from, to;
+  long total = 0;
+  ssize_t got = read(one, bytes, sizeof bytes);
+  clock_gettime(CLOCK_MONOTONIC, &from);
+  while ((got = read(one, bytes, sizeof bytes)) > 0) total += got;
+  clock_gettime(CLOCK_MONOTONIC, &to);
+  double seconds = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+  printf("{\"bytes\":%ld,\"seconds\":%f}\n", total, seconds);
+  return 0;
+}
+
 int main(int count, char **arguments) {
   if (count == 4 && strcmp(arguments[1], "generate") == 0) {
     return generate(atol(arguments[2]), arguments[3]);
   }
   if (count == 4 && strcmp(arguments[1], "records") == 0) {
     return records(atol(arguments[2]), arguments[3]);
+  }
+  if (count == 4 && strcmp(arguments[1], "loopback") == 0) {
+    return loopback(arguments[2], atol(arguments[3]));
   }
   if (count == 2) return aggregate(arguments[1]);
   fprintf(stderr, "usage: stations FILE | generate ROWS FILE | records ROWS FILE\n");

@@ -63,6 +63,28 @@ bool cyc_packed_decode(const uint8_t *bytes, size_t length, cyc_packed *header) 
   return rest == 0;
 }
 
+bool cyc_packed_decode_short(const uint8_t *bytes, size_t length, cyc_packed_short *command) {
+  cyc_packed *header = &command->header;
+  if (!cyc_packed_decode(bytes, length, header)) return false;
+  if (header->count != 1 && header->count != 2) return false;
+  cyc_resp_argument arguments[2] = {{0, 0}, {0, 0}};
+  cyc_packed_arguments(bytes, *header, arguments);
+  command->first = arguments[0];
+  command->second = arguments[1];
+  return true;
+}
+
+cyc_resp_argument cyc_packed_first(const uint8_t *bytes, size_t length) {
+  const cyc_resp_argument none = {0, 0};
+  if (length < CYC_PACKED_HEADER + sizeof(uint32_t) || length > UINT32_MAX) return none;
+  const uint64_t count = load32(bytes + 4);
+  const uint64_t offset = CYC_PACKED_HEADER + count * sizeof(uint32_t);
+  if (count == 0 || offset > length) return none;
+  const uint32_t size = load32(bytes + CYC_PACKED_HEADER);
+  if (size > length - offset) return none;
+  return (cyc_resp_argument){(uint32_t)offset, size};
+}
+
 void cyc_packed_arguments(const uint8_t *bytes, cyc_packed header, cyc_resp_argument *arguments) {
   uint32_t offset = CYC_PACKED_HEADER + header.count * (uint32_t)sizeof(uint32_t);
   for (uint32_t i = 0; i < header.count; i++) {

@@ -1,6 +1,7 @@
 #pragma once
 
-// What the reactor asks of the kernel, and the two that answer: uring.c and epoll.c.
+// What the reactor asks of the kernel, and the two that answer: uring.c and epoll.c. In a simulation
+// there is no kernel, and World/driver.c answers.
 //
 //   connection.c  stream.c  frames.c  send.c  files.c  listener.c  timers.c    what, and when
 //   ---------------------------------------------------------------------------------------
@@ -18,6 +19,9 @@
 // its terminal completion is handed over. A cancellation may be an operation itself or not.
 
 #include "internal.h"
+
+/// The longest wait, which fits every clock, stands for one without a limit.
+static const uint64_t CYC_WAIT_MAX_NS = 3600ull * 1000000000;
 
 typedef struct cyc_driver_calls {
   /// On the owning thread, once, before anything else below. 0 or -errno.
@@ -73,6 +77,11 @@ struct cyc_driver {
 /// NULL with *error set when the kernel refuses. *flags: the set-up flags that it accepted.
 cyc_driver *cyc_uring_create(const cyc_reactor_options *options, uint32_t *flags, int *error);
 cyc_driver *cyc_epoll_create(const cyc_reactor_options *options, int *error);
+
+/// The third that answers, for simulations: World/driver.c. It brings its own sockets, and clocks.
+cyc_driver *cyc_simulated_create(cyc_reactor *r, int *error);
+uint64_t cyc_world_clock(const cyc_world *world, uint32_t host);
+uint64_t cyc_world_wall_clock(const cyc_world *world, uint32_t host);
 
 /// What a completion or a readiness event carries: kind:8 | generation:24 | index:32.
 static inline uint64_t cyc_tag(uint32_t kind, uint32_t index, uint32_t generation) {

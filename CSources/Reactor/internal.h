@@ -91,7 +91,7 @@ typedef struct cyc_connection {
   bool accepted : 1;
   bool greedy : 1;  // took more than its share of blocks in a turn
   bool yields : 1;  // is being stopped for that
-  bool audited : 1;  // its receive is to be looked at once more
+  bool audited : 1;  // is to be looked at once more, see uring.c
 
   uint32_t taken;       // receive blocks filled ...
   uint32_t taken_turn;  // ... in this turn

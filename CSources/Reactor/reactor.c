@@ -10,18 +10,25 @@
 
 #include "driver.h"
 
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <time.h>
 
-static const uint64_t WAIT_MAX_NS = 3600ull * 1000000000;  // what fits every clock
-
-void cyc_read_clock(cyc_reactor *r) {
+static uint64_t read_clock(clockid_t clock) {
   struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  r->now = (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+  clock_gettime(clock, &time);
+  return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
+
+uint64_t cyc_reactor_clock(const cyc_reactor *r) {
+  const cyc_reactor_options *o = &r->options;
+  return o->world ? cyc_world_clock(o->world, o->host) : read_clock(CLOCK_MONOTONIC);
+}
+
+void cyc_read_clock(cyc_reactor *r) { r->now = cyc_reactor_clock(r); }
 
 // --------------------------------------------------------------------------------------- life
 
@@ -39,7 +46,7 @@ static bool map_connections(cyc_reactor *r) {
 // Whether another kernel interface may be let in where this one was refused. Out of descriptors or
 // of buffers, the other one would fare no better.
 static bool may_step_down(const cyc_reactor *r, int error) {
-  if (r->options.io != CYC_IO_AUTO) return false;
+  if (r->options.io != CYC_IO_AUTO || r->options.world) return false;
   return error != EMFILE && error != ENFILE && error != ENOBUFS;
 }
 
@@ -49,6 +56,11 @@ static void use_epoll(cyc_reactor *r, int refusal, int *error) {
 }
 
 static void make_driver(cyc_reactor *r, int *error) {
+  if (r->options.world) {
+    r->driver = cyc_simulated_create(r, error);
+    r->backend.io = CYC_IO_SIMULATED;
+    return;
+  }
   if (r->options.io == CYC_IO_EPOLL) {
     use_epoll(r, 0, error);
     return;
@@ -238,7 +250,7 @@ int cyc_reactor_turn(cyc_reactor *r, bool park, const cyc_event **events) {
     bool is_armed = !r->starved_first || r->driver->calls->lend(r) == 0;
     bool may_wait = park && is_served && is_armed && r->event_count == 0;
     uint64_t wait = may_wait ? cyc_timers_wait(r) : 0;
-    int result = r->driver->calls->wait(r, wait < WAIT_MAX_NS ? wait : WAIT_MAX_NS);
+    int result = r->driver->calls->wait(r, wait < CYC_WAIT_MAX_NS ? wait : CYC_WAIT_MAX_NS);
     if (result < 0) return result;
     cyc_timers_expire(r);
     if (r->event_count > 0 || !park) break;
@@ -263,6 +275,19 @@ void cyc_reactor_close_all(cyc_reactor *r, bool flush) {
 cyc_reactor_statistics cyc_reactor_report(const cyc_reactor *r) { return r->statistics; }
 uint64_t cyc_reactor_now(const cyc_reactor *r) { return r->now; }
 
+uint64_t cyc_reactor_wall_clock(const cyc_reactor *r) {
+  const cyc_reactor_options *o = &r->options;
+  return o->world ? cyc_world_wall_clock(o->world, o->host) : read_clock(CLOCK_REALTIME);
+}
+
+uint64_t cyc_reactor_random(cyc_reactor *r) {
+  if (r->options.world) return cyc_world_random(r->options.world);
+  uint64_t number;
+  ssize_t size = getrandom(&number, sizeof number, 0);
+  assert(size == sizeof number);  // as getrandom(2) promises for so few bytes
+  return number;
+}
+
 cyc_backend cyc_reactor_backend(const cyc_reactor *r) { return r->backend; }
 
 int cyc_reactor_waker(const cyc_reactor *r) { return r->waker; }
@@ -275,3 +300,8 @@ void cyc_waker_wake(int waker) {
 }
 
 void cyc_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
+
+void cyc_thread_gather(void) {
+  const struct sched_param none = {0};
+  sched_setscheduler(0, SCHED_BATCH, &none);
+}

@@ -58,21 +58,31 @@ static void remove_name(int fd) {
   if (address.family == CYC_FAMILY_LOCAL && address.path[0]) unlink(address.path);
 }
 
+// Listeners share a port when all have SO_REUSEPORT, of whatever server they are. So the first one
+// gets it only after it was bound without: that is refused when anybody listens there.
+static int bind_socket(int fd, const cyc_listen_options *o) {
+  struct sockaddr_storage storage;
+  socklen_t size = cyc_address_store(&o->address, &storage);
+  int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (o->sharing == CYC_SHARING_JOINED) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  if (bind(fd, (struct sockaddr *)&storage, size) != 0) return -errno;
+  if (o->sharing == CYC_SHARING_FIRST) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  return listen(fd, o->backlog) == 0 ? 0 : -errno;
+}
+
 static int open_listening(cyc_reactor *r, const cyc_listen_options *o, cyc_address *bound) {
   remove_stale_name(&o->address);
   int fd = socket(cyc_address_family(&o->address), SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
-  int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (o->reuse_port) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   set_options(r, fd);
-  struct sockaddr_storage storage;
-  socklen_t size = cyc_address_store(&o->address, &storage);
-  if (bind(fd, (struct sockaddr *)&storage, size) != 0 || listen(fd, o->backlog) != 0 ||
-      (size = sizeof storage, getsockname(fd, (struct sockaddr *)&storage, &size)) != 0) {
-    int error = errno;
+  int result = bind_socket(fd, o);
+  struct sockaddr_storage storage = {0};
+  socklen_t size = sizeof storage;
+  if (result == 0 && getsockname(fd, (struct sockaddr *)&storage, &size) != 0) result = -errno;
+  if (result < 0) {
     close(fd);
-    return -error;
+    return result;
   }
   cyc_address_load(&storage, bound);
   return fd;

@@ -4,14 +4,14 @@
 //
 //   0                                   32                                  64
 //   +-----------------------------------+-----------------------------------+
-//   | remainders i16[16], ascending     | owners u16[16]                    |
+//   | remainders i16[16], ascending     | slots u16[16]                     |
 //   +-----------------------------------+-----------------------------------+
 //
 // A bucket has five to ten points on average. Its cell keeps sixteen bits of each point's position,
-// those behind the bits that the bucket stands for, and the owner. The places behind the last point
-// have the highest remainder and the owner of the next point of the ring, so that a position past
-// all points of its bucket finds its owner in the same line. Two vector comparisons and a bit scan
-// count the remainders below that of the position; the owner at that place is the answer.
+// those behind the bits that the bucket stands for, and the owner's slot. The places behind the
+// last point have the highest remainder and the slot of the next point's owner, so that a position
+// past all points of its bucket finds its owner in the same line. Two vector comparisons and a bit
+// scan count the remainders below that of the position; the slot at that place names the owner.
 //
 // Sixteen bits are not the whole truth in two cases, one lookup in a hundred: a remainder equals
 // that of the position (the bits behind them decide), or all sixteen are below it (the bucket may
@@ -24,15 +24,21 @@
 //   cells as here, batches in rounds of 64                     4.9  2.7     24  14.9
 //   cells as here, a rolling window of prefetches              4.9  2.2     21   7.3
 //
+// These were taken before rings shared cells, which cells.c has the price of.
+//
 // The first takes two dependent loads where a cell takes one, and 64 lines asked for at once wait
 // in turns for some twenty line buffers, which then idle until the next round. Cells of four to
 // eight points need 32 MB for 2.6 M points instead of 16 and are slower for it.
 //
 // Plain binary search halves the interval with conditional moves. Swift's clang turns the multiply,
 // mask and ternary forms of this loop back into branches (119 ns instead of 40 ns at 256 k points);
-// `__builtin_unpredictable` keeps it from doing so. As a path for small rings it has lost its
-// place: at 256 points it takes 8 ns and a cell 2 ns, and a ring of 15 points fits into two cells.
-// It stays as the reference that tests and benchmarks measure the cells by.
+// `__builtin_unpredictable` keeps it from doing so. It is the reference that tests and benchmarks
+// measure the cells by, and what finishes inside a bucket. It is no path for small rings, though:
+// these have few cells. In ns, with lookups that wait for the one before in brackets:
+//
+//   points                      1            4           16           64          256
+//   cells                 1.6  (8.8)   1.6  (8.8)   1.6  (8.8)   1.6  (8.8)   1.6  (8.8)
+//   binary search         1.2  (2.5)   1.9  (6.4)   3.1 (10.3)   4.5 (14.3)   6.4 (18.2)
 
 #include <assert.h>
 #include <string.h>
@@ -82,8 +88,8 @@ __attribute__((noinline)) static uint16_t owner_by_points(const cyc_ring *ring, 
   return (uint16_t)*find_point(ring, position);
 }
 
-static inline const cell *cell_of(const cyc_ring *ring, uint64_t position) {
-  return cells_of(ring) + (position >> ring->shift);
+static inline void prefetch(const cyc_ring *ring, uint64_t position) {
+  __builtin_prefetch(cell_of(ring, position));
 }
 
 /// How many remainders of a cell are below one.
@@ -109,7 +115,7 @@ static inline uint16_t find_owner(const cyc_ring *ring, uint64_t position) {
   if (__builtin_expect(below == CELL_POINTS || cell->remainders[below] == remainder, 0)) {
     return owner_by_points(ring, position);
   }
-  return cell->owners[below];
+  return numbers_of(ring)[cell->slots[below]];
 }
 
 uint16_t cyc_ring_owner(const cyc_ring *ring, uint64_t position) {
@@ -119,9 +125,9 @@ uint16_t cyc_ring_owner(const cyc_ring *ring, uint64_t position) {
 void cyc_ring_owners(const cyc_ring *ring, const uint64_t *positions, size_t count,
                      uint16_t *owners) {
   size_t ahead = count < AHEAD ? count : AHEAD, i = 0;
-  for (; i < ahead; i++) __builtin_prefetch(cell_of(ring, positions[i]));
+  for (; i < ahead; i++) prefetch(ring, positions[i]);
   for (; i < count; i++) {
-    __builtin_prefetch(cell_of(ring, positions[i]));
+    prefetch(ring, positions[i]);
     owners[i - AHEAD] = find_owner(ring, positions[i - AHEAD]);
   }
   for (i -= ahead; i < count; i++) owners[i] = find_owner(ring, positions[i]);
@@ -134,12 +140,12 @@ void cyc_ring_owners_of_keys(const cyc_ring *ring, const uint8_t *bytes, const u
   uint32_t start = 0;
   for (; i < ahead; start = ends[i++]) {
     waiting[i] = XXH3_64bits(bytes + start, ends[i] - start);
-    __builtin_prefetch(cell_of(ring, waiting[i]));
+    prefetch(ring, waiting[i]);
   }
   for (; i < count; start = ends[i++]) {
     owners[i - AHEAD] = find_owner(ring, waiting[i % AHEAD]);
     waiting[i % AHEAD] = XXH3_64bits(bytes + start, ends[i] - start);
-    __builtin_prefetch(cell_of(ring, waiting[i % AHEAD]));
+    prefetch(ring, waiting[i % AHEAD]);
   }
   for (i -= ahead; i < count; i++) owners[i] = find_owner(ring, waiting[i % AHEAD]);
 }

@@ -131,6 +131,23 @@ bool cyc_space_find(
   }
 }
 
+void cyc_space_warm_bucket(const cyc_space *space, uint64_t hash) {
+  __builtin_prefetch(bucket_of(space, hash), 1);
+}
+
+void cyc_space_warm_entry(const cyc_space *space, uint64_t hash) {
+  const bucket *b = bucket_of(space, hash);
+  for (uint64_t lanes = match(b, tag_of(hash)); lanes != 0; lanes &= lanes - 1) {
+    const unsigned lane = (unsigned)__builtin_ctzll(lanes) / 8;
+    if (b->tags[lane] != tag_of(hash)) continue;
+    const uint8_t *entry = b->lanes[lane];
+    /* Head and key, and the small value behind them, lie in two lines or three. */
+    __builtin_prefetch(entry, 1);
+    __builtin_prefetch(entry + 64, 1);
+  }
+  if (b->chained) __builtin_prefetch(b->lanes[CYC_LINK], 1);
+}
+
 /* Puts an entry into the chain that begins at `b`. */
 static void insert(cyc_space *space, bucket *b, cyc_entry *entry) {
   for (;;) {

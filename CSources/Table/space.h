@@ -43,6 +43,10 @@ void cyc_space_open(cyc_space *space);
 bool cyc_space_find(
     const cyc_space *space, uint64_t hash, const uint8_t *key, uint32_t length, cyc_place *at);
 
+/* Ask for the bucket of a hash, and then, when that has come, for the entries that may be its own. */
+void cyc_space_warm_bucket(const cyc_space *space, uint64_t hash);
+void cyc_space_warm_entry(const cyc_space *space, uint64_t hash);
+
 /* Adds an entry whose key is not there. */
 void cyc_space_insert(cyc_space *space, cyc_entry *entry);
 

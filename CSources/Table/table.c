@@ -19,7 +19,8 @@ enum {
   RUIN_STEP = 4,     /* buckets of ruins freed by one insertion or removal */
   RUIN_ADVANCE = 128, /* and by one call of advance */
   WASTE_STEP = 8,     /* tree nodes freed by one change */
-  WASTE_ADVANCE = 256 /* and by one call of advance */
+  WASTE_ADVANCE = 256, /* and by one call of advance */
+  WARM_STEP = 64     /* keys that are looked up side by side */
 };
 
 cyc_table *cyc_table_create(uint64_t seed) {
@@ -113,6 +114,18 @@ cyc_table_item cyc_table_get(const cyc_table *table, const uint8_t *key, uint32_
     return (cyc_table_item){0};
   }
   return item_of(table, cyc_entry_at(at));
+}
+
+void cyc_table_warm(const cyc_table *table, const cyc_table_key *keys, uint32_t count) {
+  uint64_t hashes[WARM_STEP];
+  for (uint32_t first = 0; first < count; first += WARM_STEP) {
+    const uint32_t step = count - first < WARM_STEP ? count - first : WARM_STEP;
+    for (uint32_t i = 0; i < step; i++) {
+      hashes[i] = cyc_entry_hash(keys[first + i].bytes, keys[first + i].length, table->seed);
+      cyc_space_warm_bucket(&table->space, hashes[i]);
+    }
+    for (uint32_t i = 0; i < step; i++) cyc_space_warm_entry(&table->space, hashes[i]);
+  }
 }
 
 uint64_t cyc_table_version(const cyc_table *table, const uint8_t *key, uint32_t length) {

@@ -15,7 +15,7 @@ static_assert(offsetof(cyc_log_prefix, round) == 48, "layout");
 static_assert(offsetof(cyc_log_prefix, checksum) == 56, "layout");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-endian");
 
-enum { CYC_LOG_VERSION = 1 };
+enum { CYC_LOG_VERSION = 2 };
 
 static uint64_t cyc_log_prefix_checksum(const cyc_log_prefix *prefix) {
   return XXH3_64bits_withSeed(prefix, offsetof(cyc_log_prefix, checksum), prefix->log);
@@ -31,15 +31,17 @@ void cyc_log_prefix_encode(void *target, const cyc_log_prefix *prefix) {
 }
 
 int cyc_log_prefix_decode(
-  const void *bytes, size_t length, uint64_t log, uint64_t segment, uint64_t offset,
+  const void *bytes, size_t length, uint64_t log, uint32_t segment, uint32_t offset,
   cyc_log_prefix *prefix) {
   if (length < CYC_LOG_PREFIX_SIZE) return 0;
   cyc_log_prefix copy;
   memcpy(&copy, bytes, sizeof copy);
   if (copy.log != log || copy.segment != segment || copy.offset != offset) return 0;
   if (copy.version != CYC_LOG_VERSION || copy.first > 1) return 0;
-  if (copy.size < CYC_LOG_PREFIX_SIZE) return 0;
-  if (copy.kind < CYC_LOG_ENTRY || copy.kind > CYC_LOG_FORGOT) return 0;
+  if (copy.size < CYC_LOG_PREFIX_SIZE || copy.start > copy.offset) return 0;
+  if (copy.length % CYC_LOG_WRITE_ALIGNMENT != 0) return 0;
+  if ((uint64_t)copy.offset + copy.size > (uint64_t)copy.start + copy.length) return 0;
+  if (copy.kind < CYC_LOG_ENTRY || copy.kind > CYC_LOG_END) return 0;
   if (copy.kind != CYC_LOG_ENTRY && copy.size != CYC_LOG_PREFIX_SIZE) return 0;
   if (copy.checksum != cyc_log_prefix_checksum(&copy)) return 0;
   *prefix = copy;

@@ -35,6 +35,9 @@ struct ClusterCommand: AsyncParsableCommand {
   @Option(help: "How the nodes reach the kernel: auto, uring or epoll.")
   var io = "auto"
 
+  @Option(help: "Milliseconds for which leaders answer reads by their clocks; 0 for never.")
+  var lease: UInt64 = 0
+
   func validate() throws {
     guard ReactorConfiguration.IO(rawValue: io) != nil else {
       throw ValidationError("--io: '\(io)' is none of auto, uring, epoll")
@@ -79,6 +82,7 @@ struct ClusterCommand: AsyncParsableCommand {
       "serve", "--id", "\(node)", "--cluster", cluster, "--listen", "127.0.0.1:\(port + node)",
       "--plain", "127.0.0.1:\(port + 100 + node)", "--peers", peers.joined(separator: ","),
       "--shards", "\(shards)", "--data", "\(data)/node-\(node)", "--io", io,
+      "--lease", "\(lease)",
     ]
   }
 

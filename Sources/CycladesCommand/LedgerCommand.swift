@@ -20,50 +20,44 @@ struct LedgerOptions: ParsableArguments {
 
   /// Starts the replica, if there is to be one.
   func start() async throws -> Replica? {
-    guard let ledger else {
+    guard ledger != nil else {
       guard peers == nil else { throw ValidationError("--peers needs --ledger") }
       return nil
     }
-    let peers = try ServeSettings.parsePeers(peers ?? "\(node)=127.0.0.1:0")
-    let configuration = ReplicaConfiguration(
-      cluster: "mapreduce", node: NodeID(rawValue: node), peers: peers, directory: ledger)
     return try await Replica.start(
-      configuration, logger: Logger(label: "cyclades.mapreduce.ledger")
+      try configuration(), logger: Logger(label: "cyclades.mapreduce.ledger")
     ) { JobLedger() }
+  }
+
+  /// The replica's configuration.
+  func configuration() throws -> ReplicaConfiguration {
+    guard let ledger else {
+      throw ValidationError("name the folder of this node's ledger with --ledger")
+    }
+    let peers = try ServeSettings.parsePeers(peers ?? "\(node)=127.0.0.1:0")
+    return ReplicaConfiguration(
+      cluster: "mapreduce", node: NodeID(rawValue: node), peers: peers, directory: ledger)
   }
 
   /// The replica of a command that is about nothing else.
   func required() async throws -> Replica {
     guard let replica = try await start() else {
-      throw ValidationError("name the ledger's folder with --ledger")
+      throw ValidationError(
+        "name a cluster's node with --cluster, or a ledger's folder with --ledger")
     }
     return replica
   }
 }
 
 extension MapReduceCommand {
-  /// Keeps a replica running, so that the others have a majority.
-  struct Ledger: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-      abstract: "Be one replica of a ledger of jobs, until interrupted.")
-
-    @OptionGroup var options: LedgerOptions
-
-    func run() async throws {
-      let replica = try await options.required()
-      let (interruptions, continuation) = AsyncStream.makeStream(of: Int32.self)
-      onInterruption { continuation.yield($0) }
-      for await _ in interruptions { break }
-      await replica.stop()
-    }
-  }
-
-  /// Prints the jobs of a ledger.
+  /// Prints the jobs of a cluster or a ledger.
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "List the jobs of a ledger, or one of them.", aliases: ["status"])
+      abstract: "List the jobs of a cluster, or one of them.", aliases: ["status"])
 
     @OptionGroup var options: LedgerOptions
+
+    @OptionGroup var cluster: ClusterOptions
 
     @Argument(help: "The number of one job.")
     var job: String?
@@ -72,11 +66,9 @@ extension MapReduceCommand {
     var json = false
 
     func run() async throws {
-      let replica = try await options.required()
       let wanted = try job.map(number)
-      let jobs = try await MapReduce.jobs(in: replica).filter { wanted == nil || $0.id == wanted }
-      await replica.stop()
-      if wanted != nil && jobs.isEmpty { throw CommandFailure("the ledger has no such job") }
+      let jobs = try await all().filter { wanted == nil || $0.id == wanted }
+      if wanted != nil && jobs.isEmpty { throw CommandFailure("there is no such job") }
       if json {
         let lines = jobs.map {
           "{\"id\":\"\(String($0.id, radix: 16))\",\"job\":\"\($0.name)\",\"state\":\"\($0.state)\","
@@ -91,23 +83,42 @@ extension MapReduceCommand {
             + "part \(job.partsDone)/\(job.parts)  \(job.coordinators) coordinators")
       }
     }
+
+    private func all() async throws -> [JobStatus] {
+      if let nodes = try cluster.nodes() {
+        return try JobCluster(nodes: nodes).jobs(logger: Logger(label: "cyclades.mapreduce"))
+      }
+      let replica = try await options.required()
+      let jobs = try await MapReduce.jobs(in: replica)
+      await replica.stop()
+      return jobs
+    }
   }
 
-  /// Cancels a job of a ledger.
+  /// Cancels a job.
   struct Cancel: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Cancel a job of a ledger; its coordinator stops at its next decision.")
+      abstract: "Cancel a job of a cluster, or of a ledger at its coordinator's next decision.")
 
     @OptionGroup var options: LedgerOptions
+
+    @OptionGroup var cluster: ClusterOptions
 
     @Argument(help: "The job's number, as list prints it.")
     var job: String
 
     func run() async throws {
-      let replica = try await options.required()
-      let found = try await MapReduce.cancel(try number(job), in: replica)
-      await replica.stop()
-      if !found { throw CommandFailure("the ledger has no job '\(job)'") }
+      let id = try number(job)
+      let found: Bool
+      if let nodes = try cluster.nodes() {
+        found = try JobCluster(nodes: nodes)
+          .cancel(id, logger: Logger(label: "cyclades.mapreduce"))
+      } else {
+        let replica = try await options.required()
+        found = try await MapReduce.cancel(id, in: replica)
+        await replica.stop()
+      }
+      if !found { throw CommandFailure("there is no job '\(job)'") }
     }
   }
 }

@@ -12,12 +12,19 @@ struct MapReduceCommand: ParsableCommand {
     usage: """
       cyclades mapreduce wordcount --input PATH... --output DIR [--workers N]
       cyclades mapreduce grep PATTERN --input PATH... --output DIR [--workers N]
+      cyclades mapreduce JOB --input PATH... --output DIR --cluster HOST:PORT
       """,
     discussion: """
       The output folder gets part-00000, part-00001, ... with one 'key TAB value' line per record, \
       in byte order of the keys within a part, beside a MANIFEST and _SUCCESS.
+
+      A cluster is three processes of 'cyclades mapreduce node', and any number of 'cyclades \
+      mapreduce worker --cluster HOST:PORT'. Workers need no files of their own: input is sent to \
+      them, and the parts come back to the output folder here.
       """,
-    subcommands: [Run.self, List.self, Cancel.self, Ledger.self, Generate.self, Worker.self],
+    subcommands: [
+      Run.self, List.self, Cancel.self, Node.self, Worker.self, Generate.self, MeasureShuffle.self,
+    ],
     defaultSubcommand: Run.self)
 }
 
@@ -80,10 +87,20 @@ extension MapReduceCommand {
 
     @OptionGroup var ledger: LedgerOptions
 
+    @OptionGroup var cluster: ClusterOptions
+
+    @Option(
+      help: ArgumentHelp(
+        "Where a cluster's workers fetch input and hand over output.", valueName: "host:port"))
+    var home = "127.0.0.1:0"
+
     @Flag(help: "Print the summary as JSON, and no progress.")
     var json = false
 
     func run() async throws {
+      guard cluster.cluster == nil || ledger.ledger == nil else {
+        throw ValidationError("a cluster has its own ledger; leave out --ledger or --cluster")
+      }
       let replica = try await ledger.start()
       guard replica == nil || workers > 0 else {
         throw ValidationError("a job with a ledger has one worker at least")
@@ -112,16 +129,31 @@ extension MapReduceCommand {
       onInterruption { _ in cancellation.cancel() }
       let view = json ? nil : MapReduceView(job: job, output: output)
       do {
-        let summary = try MapReduce.run(
-          configuration, jobs: .builtin,
-          launch: WorkerLaunch(program: "/proc/self/exe", arguments: ["mapreduce", "worker"]),
-          ledger: ledger, logger: Logger(label: "cyclades.mapreduce"), cancellation: cancellation
-        ) { progress in view?.show(progress) }
+        let summary = try run(
+          configuration, ledger, Logger(label: "cyclades.mapreduce"), cancellation
+        ) { view?.show($0) }
         view?.finish(summary)
         if json { print(summary.json(job: job, output: output)) }
       } catch let error as MapReduceError where error.code == .usage {
         throw ValidationError(error.description)
       }
+    }
+
+    private func run(
+      _ configuration: JobConfiguration, _ ledger: Replica?, _ logger: Logger,
+      _ cancellation: JobCancellation, _ progress: (JobProgress) -> Void
+    ) throws -> JobSummary {
+      if let nodes = try cluster.nodes() {
+        var cluster = JobCluster(nodes: nodes)
+        cluster.listen = try address(home)
+        return try MapReduce.run(
+          configuration, jobs: .builtin, cluster: cluster, logger: logger,
+          cancellation: cancellation, progress: progress)
+      }
+      return try MapReduce.run(
+        configuration, jobs: .builtin,
+        launch: WorkerLaunch(program: "/proc/self/exe", arguments: ["mapreduce", "worker"]),
+        ledger: ledger, logger: logger, cancellation: cancellation, progress: progress)
     }
   }
 
@@ -144,16 +176,6 @@ extension MapReduceCommand {
       do { try RandomLines(seed: seed).write(lines, to: output) } catch {
         throw CommandFailure("\(error)")
       }
-    }
-  }
-
-  /// The role of a worker process; its parent tells it the rest through the environment.
-  struct Worker: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      commandName: "worker", abstract: "Serve a coordinator.", shouldDisplay: false)
-
-    func run() throws {
-      try MapReduceWorker.run(jobs: .builtin, logger: Logger(label: "cyclades.mapreduce.worker"))
     }
   }
 }

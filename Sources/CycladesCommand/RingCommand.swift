@@ -7,7 +7,8 @@ struct RingCommand: ParsableCommand {
     commandName: "ring",
     abstract: "Show where keys go, how evenly, and what a change of members would move.",
     discussion: """
-      A node is written ID[:WEIGHT][@ZONE[/RACK]], for example a,b:2,c:0.5@eu/r1. \
+      A node is written ID[:WEIGHT][@ZONE[/RACK]], for example a,b:2,c:0.5@eu/r1. The weight is \
+      what follows the last colon: an id with a port needs one, as in 10.0.0.1:7000:1. \
       Without --key and --diff, or with --stats, the ring is drawn and measured.
       """)
 
@@ -67,8 +68,11 @@ struct RingCommand: ParsableCommand {
   private static func member(_ text: Substring) throws -> Member {
     let (name, place) = text.divided(at: "@")
     let (zone, rack) = place.divided(at: "/")
-    let (id, weightText) = name.divided(at: ":")
-    guard let weight = Double(name.contains(":") ? weightText : "1") else {
+    guard let colon = name.lastIndex(of: ":") else {
+      return Member(id: String(name), zone: String(zone), rack: String(rack))
+    }
+    let (id, weightText) = (name[..<colon], name[name.index(after: colon)...])
+    guard let weight = Double(weightText) else {
       throw ValidationError("weight '\(weightText)' of node '\(id)' is not a number")
     }
     return Member(id: String(id), weight: weight, zone: String(zone), rack: String(rack))

@@ -103,6 +103,13 @@ struct ServeSettings: ParsableArguments {
       """)
   var evictAfter: Int?
 
+  @Option(
+    help: """
+      Milliseconds, from 60 to 400, for which leaders may answer reads by their clocks without asking \
+      a quorum; clocks must not drift by more than 1 %. The same on all nodes. (default: 0, never)
+      """)
+  var lease: UInt64?
+
   @Option(help: "Clients served at once. (default: 10000)")
   var maxClients: Int?
 
@@ -125,7 +132,7 @@ struct ServeSettings: ParsableArguments {
   /// The names of the settings, as a configuration file has them.
   static let names: Set<String> = [
     "id", "listen", "plain", "peer-listen", "peers", "join", "data", "shards", "cluster",
-    "max-value", "max-memory", "zone", "evict-after",
+    "max-value", "max-memory", "zone", "evict-after", "lease",
     "max-clients", "reactors", "io", "log-level",
   ]
 
@@ -144,6 +151,7 @@ struct ServeSettings: ParsableArguments {
     maxMemory = maxMemory ?? file.maxMemory
     zone = zone ?? file.zone
     evictAfter = evictAfter ?? file.evictAfter
+    lease = lease ?? file.lease
     maxClients = maxClients ?? file.maxClients
     reactors = reactors ?? file.reactors
     io = io ?? file.io
@@ -216,6 +224,12 @@ struct ServeSettings: ParsableArguments {
     if let evictAfter {
       guard evictAfter >= 0 else { throw ValidationError("--evict-after takes 0 or more seconds") }
       configuration.evictionGrace = evictAfter == 0 ? nil : .seconds(evictAfter)
+    }
+    if let lease, lease > 0 {
+      guard (60...400).contains(lease) else {
+        throw ValidationError("--lease: \(lease) is not from 60 to 400 milliseconds, or 0 for none")
+      }
+      configuration.lease = Lease(duration: lease * 1_000_000)
     }
     if let reactors, reactors != 1 {
       throw CommandFailure("--reactors: this version runs one reactor a node, not \(reactors)")

@@ -34,15 +34,22 @@ struct SimulateCommand: ParsableCommand {
     help: "With --seed: leave out all faults that the failure does not need; write the rest here.")
   var shrink: String?
 
+  @Flag(help: "Run whole nodes, from the clients' bytes to the disks' sectors, instead of groups.")
+  var nodes = false
+
   @Flag(help: "Plant one bug after the other, and print how many seeds it takes to find each.")
   var bugs = false
 
   func validate() throws {
     guard (1...1024).contains(jobs) else { throw ValidationError("--jobs must be 1 to 1024") }
     guard seeds <= UInt64.max - first else { throw ValidationError("--first is too large") }
+    guard !nodes || (replay == nil && shrink == nil && !bugs && scenario == .swarm) else {
+      throw ValidationError("--nodes goes with --seed, --seeds, --first and --jobs alone")
+    }
   }
 
   func run() throws {
+    if nodes { return try NodeSeeds(seed: seed, first: first, count: seeds, jobs: jobs).run() }
     var options = SimulationOptions(scenario: scenario)
     if bugs {
       try findBugs(options)

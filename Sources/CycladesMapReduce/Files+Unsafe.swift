@@ -7,6 +7,8 @@ enum Files {
     var isRegular: Bool
     var isDirectory: Bool
     var byteCount: Int
+    /// The same for the same file in the same state, on one machine.
+    var identity: UInt64
   }
 
   /// The reason of the last failed call, as the system words it.
@@ -20,7 +22,12 @@ enum Files {
     guard unsafe stat(path, &info) == 0 else { return nil }
     return Status(
       isRegular: info.st_mode & S_IFMT == S_IFREG, isDirectory: info.st_mode & S_IFMT == S_IFDIR,
-      byteCount: Int(info.st_size))
+      byteCount: Int(info.st_size),
+      identity: [
+        UInt64(info.st_dev), UInt64(info.st_ino), UInt64(info.st_size),
+        UInt64(bitPattern: Int64(info.st_mtim.tv_sec)),
+        UInt64(bitPattern: Int64(info.st_mtim.tv_nsec)),
+      ].reduce(0, mix))
   }
 
   /// Whether a path is itself a link.

@@ -87,7 +87,7 @@ extension Paxos {
     guard ballot <= promised || mayPromise(after: handover) else { return }
     // A candidate that has decided less than this replica would have to be told decided entries
     // without bound, so it must fetch them first.
-    guard ballot >= promised, from > commit else {
+    guard ballot >= promised, from > decidedThrough else {
       reject(ballot, to: sender)
       return
     }
@@ -146,7 +146,7 @@ extension Paxos {
 
   private mutating func reject(_ ballot: Ballot, to node: NodeID) {
     send(
-      .reject(round: ballot.round, promised: promised, commit: commit), to: node,
+      .reject(round: ballot.round, promised: promised, commit: decidedThrough), to: node,
       after: promiseToken)
   }
 }

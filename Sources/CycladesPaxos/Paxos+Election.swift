@@ -56,8 +56,9 @@ extension Paxos {
 
   mutating func tickFollower() {
     if leader != nil, !hearsLeader { leader = nil }
+    repairDecided()
     guard now >= election.deadline else { return }
-    guard !isDiskStalled else {
+    guard !isDiskStalled, !hasDecidedDamage else {
       awaitLeader(patience: configuration.timing.electionTimeout)
       return
     }
@@ -80,10 +81,10 @@ extension Paxos {
   mutating func receiveCanvass(commit: Slot, token: UInt64, from sender: NodeID) {
     // A node whose disk is stalled could not make good on its word.
     let granted =
-      role != .leader && !hearsLeader && commit >= self.commit && !isDiskStalled && !isBound
+      role != .leader && !hearsLeader && commit >= decidedThrough && !isDiskStalled && !isBound
     send(
       .canvassReply(
-        granted: granted, promised: promised, commit: self.commit, token: token), to: sender)
+        granted: granted, promised: promised, commit: decidedThrough, token: token), to: sender)
   }
 
   mutating func receiveCanvassReply(

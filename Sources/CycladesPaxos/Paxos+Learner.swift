@@ -94,6 +94,21 @@ extension Paxos {
     send(.fetch(from: from), to: source, after: promiseToken)
   }
 
+  /// Everything up to this slot is known to be decided, though some of it may be damaged here.
+  public var decidedThrough: Slot { max(commit, recoveredCommit) }
+
+  /// Whether a damaged slot here is known to be decided. Until it is repaired, what others would have
+  /// to tell a candidate of the slots behind it has no bound.
+  var hasDecidedDamage: Bool { commit < recoveredCommit }
+
+  /// Fetches the decided slots that are damaged here, from whoever has them.
+  mutating func repairDecided() {
+    guard hasDecidedDamage,
+      let source = leader ?? peers.first(where: { $0.member.id != configuration.node })?.member.id
+    else { return }
+    fetch(from: commit + 1, through: recoveredCommit, of: source)
+  }
+
   /// Asks for the rest, after the disk has caught up with what came before.
   mutating func resumeFetch() {
     guard fetching.isHeld, fetching.through > commit, hasRoom(for: commit + 1),
@@ -108,9 +123,12 @@ extension Paxos {
       pump(index)
     } else if from <= compacted {
       offerSnapshot(to: sender, index)
-    } else if from <= min(commit, durable) {
+    } else {
       // A decided entry may still be on its way to the disk, and the log hold the loser of its slot.
-      outbox.append(.provide(to: sender, from: from, through: min(commit, durable)))
+      // What the log had when it was read can be given to others whatever is damaged before it: so
+      // replicas of which each has lost something else repair each other.
+      let end = max(min(commit, durable), recoveredCommit)
+      if from <= end { outbox.append(.provide(to: sender, from: from, through: end)) }
     }
   }
 

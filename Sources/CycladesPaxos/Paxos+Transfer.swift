@@ -56,7 +56,7 @@ extension Paxos {
 
   mutating func receiveStand(_ ballot: Ballot, from sender: NodeID) {
     guard role == .follower, ballot == promised, leader == sender, ballot.node == sender,
-      isElectable, !isDiskStalled
+      isElectable, !isDiskStalled, !hasDecidedDamage
     else { return }
     stand(after: ballot)
   }

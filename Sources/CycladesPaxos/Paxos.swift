@@ -56,6 +56,9 @@ public struct Paxos {
   /// What the leader of the promised ballot said to be decided.
   var leaderCommit: Slot = 0
   var fetching = Fetch()
+  /// The log said, when it was read, that everything up to this slot is decided. Beyond `commit` only
+  /// while damaged slots in between are not repaired.
+  let recoveredCommit: Slot
   /// Recovered entries to apply at the start, then empty.
   var recovered: [Entry]
 
@@ -111,6 +114,7 @@ public struct Paxos {
     promised = recovered.entries.reduce(recovered.promised) { max($0, $1.ballot) }
     let decided = recovered.decided
     commit = recovered.applied
+    recoveredCommit = recovered.commit
     through = decided
     durable = decided
     schedule = recovered.schedule ?? MembershipSchedule(current: configuration.membership)

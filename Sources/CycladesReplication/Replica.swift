@@ -19,6 +19,8 @@ public struct ReplicaConfiguration: Sendable {
   public var timing = Timing()
   /// Memory and batch bounds.
   public var limits = HostLimits()
+  /// Lets the leader answer queries by its clock; see ``HostConfiguration/lease``.
+  public var lease: Lease?
 
   /// Makes a configuration with default timing and limits.
   public init(cluster: String, node: NodeID, peers: [NodeID: SocketAddress], directory: String) {
@@ -70,6 +72,7 @@ public final class Replica: Sendable {
       groups: [GroupConfiguration(id: 0, members: configuration.founders)])
     host.timing = configuration.timing
     host.limits = configuration.limits
+    host.lease = configuration.lease
     let complete = host
     let reference = ReplicaCoreReference()
     do {

@@ -47,6 +47,12 @@ extension StateMachine {
   public mutating func advance(to time: UInt64) {}
 }
 
+/// A machine that can have what a batch of commands or queries will touch brought into the cache.
+package protocol WarmingMachine: AnyObject {
+  /// Told what comes next, `{ u32 size, bytes }` each. Changes nothing that anybody could tell.
+  func warm(_ commands: RawSpan)
+}
+
 /// Where and when, in log terms, a command is applied or a query is answered.
 public struct ApplyContext: Sendable {
   /// The group whose log decided the command.
@@ -105,7 +111,9 @@ public struct Reply {
 
   /// Overwrites four bytes with a little-endian count: the size of what was appended behind them.
   mutating func patch(at position: Int, _ value: UInt32) {
-    for byte in 0..<4 { bytes[position + byte] = UInt8(truncatingIfNeeded: value >> (8 * byte)) }
+    unsafe bytes.withUnsafeMutableBytes {
+      unsafe $0.storeBytes(of: value.littleEndian, toByteOffset: position, as: UInt32.self)
+    }
   }
 
   /// Forgets the bytes and keeps the memory.

@@ -20,7 +20,7 @@ struct PointSource {
   deinit { unsafe cyc_ring_free(address) }
 }
 
-/// The sorted points of a ring with their index, in one block of memory.
+/// The sorted points of a ring with their index, in memory of the C core.
 ///
 /// Copies share the block. Sendable: nobody writes the block after it was built.
 @safe struct PointTable: @unchecked Sendable {
@@ -33,7 +33,7 @@ struct PointSource {
     var ids: [UInt8] = []
     var described: [cyc_ring_source] = []
     described.reserveCapacity(sources.count)
-    var renumber = [UInt16](repeating: UInt16(CYC_RING_GONE), count: Int(CYC_RING_MEMBERS_MAX))
+    var renumber = [UInt16](repeating: UInt16(CYC_RING_GONE), count: base?.members.count ?? 0)
     for (number, source) in sources.enumerated() {
       described.append(
         cyc_ring_source(
@@ -76,12 +76,17 @@ struct PointSource {
     body(unsafe Span(_unsafeStart: cyc_ring_points(block), count: count))
   }
 
+  /// How many cells of the index are not, in memory, those of another table.
+  func ownCellCount(besides other: PointTable) -> Int {
+    unsafe Int(cyc_ring_own_cells(block, other.block))
+  }
+
   /// Whether two tables are one: rings of the same members share it.
   func isIdentical(to other: PointTable) -> Bool { keeper === other.keeper }
 
   var count: Int { unsafe Int(block.pointee.points) }
   var placement: UInt64 { unsafe block.pointee.placement }
-  var byteCount: Int { unsafe Int(block.pointee.size) }
+  var byteCount: Int { unsafe Int(cyc_ring_size(block)) }
   var memberCount: Int { unsafe Int(block.pointee.members) }
 
   func owner(_ position: UInt64) -> Int { unsafe Int(cyc_ring_owner(block, position)) }

@@ -4,7 +4,7 @@
 /// of every member that did not change, and gives the same bytes as building anew.
 ///
 /// ```swift
-/// var builder = RingBuilder()
+/// var builder = try RingBuilder()
 /// try builder.add(Member(id: "a"))
 /// try builder.add(Member(id: "b", weight: 2))
 /// let ring = try builder.build()
@@ -31,8 +31,8 @@ public struct RingBuilder: Sendable {
   /// Creates a builder without members.
   ///
   /// - Parameter pointsPerUnit: virtual nodes per unit of weight. The heaviest of `n` equal
-  ///   members is expected at `1 + sqrt(2 ln n / pointsPerUnit)` of the average: 1.13 for 10
-  ///   members of 256 points, 1.23 for 1000.
+  ///   members is to be expected below `1 + sqrt(2 ln n / pointsPerUnit)` of the average, which is
+  ///   1.13 for 10 members of 256 points and 1.23 for 1000; ``Ring/statistics`` says where it is.
   public init(epoch: UInt64 = 0, pointsPerUnit: Int = 256) throws(RingError) {
     guard (1...65536).contains(pointsPerUnit) else {
       throw RingError(

@@ -3,8 +3,12 @@ internal import Synchronization
 /// The ring of the moment, for many readers and few writers.
 ///
 /// A reader keeps the ring it saw last and asks with one atomic load whether that is still the
-/// newest. Only after a change does it take a lock, for as long as it takes to copy a reference; a
-/// writer builds its ring before it publishes it, outside that lock.
+/// newest. Only after a change does it copy a reference, under a lock that it never waits for: when
+/// another thread holds it, the reader goes on with the ring it has and looks again next time.
+///
+/// Rings are built before they are published and freed by whoever publishes: a ring that was
+/// replaced is kept until a later publication finds that nobody else has it. So neither falls to a
+/// reader, and a publisher keeps one ring more than its readers use.
 ///
 /// ```swift
 /// let publisher = RingPublisher(ring)
@@ -14,37 +18,62 @@ internal import Synchronization
 ///
 /// - Thread safety: any thread may publish and make readers; a reader belongs to one thread.
 public final class RingPublisher: Sendable {
-  private let newest: Mutex<Ring>
-  fileprivate let publications = Atomic<UInt64>(0)
+  struct State {
+    var newest: Ring
+    /// Rings that readers may still use.
+    var replaced: [Ring] = []
 
-  /// Publishes a first ring.
-  public init(_ ring: Ring) { newest = Mutex(ring) }
-
-  /// Replaces the ring if the new one has a later epoch; says whether it did.
-  ///
-  /// Readers see the new ring from their next look on. Late and repeated news are harmless.
-  @discardableResult
-  public func publish(_ ring: Ring) -> Bool {
-    newest.withLock { newest in
-      guard ring.epoch > newest.epoch else { return false }
-      newest = ring
-      publications.add(1, ordering: .releasing)
-      return true
+    /// Takes out the rings that only this list has.
+    fileprivate mutating func removeUnused() -> [Ring] {
+      var unused: [Ring] = []
+      for index in replaced.indices.reversed() where isKnownUniquelyReferenced(&replaced[index]) {
+        unused.append(replaced.remove(at: index))
+      }
+      return unused
     }
   }
 
-  /// Makes a reader, which starts with the newest ring.
-  public func makeReader() -> RingReader { RingReader(self) }
+  let state: Mutex<State>
+  fileprivate let publications = Atomic<UInt64>(0)
 
-  fileprivate func load() -> (ring: Ring, publication: UInt64) {
-    newest.withLock { ($0, publications.load(ordering: .relaxed)) }
+  /// Publishes a first ring.
+  public init(_ ring: Ring) { state = Mutex(State(newest: ring)) }
+
+  /// Replaces the ring if the new one has a later epoch; says whether it did.
+  ///
+  /// Readers see the new ring from their next look on; one that looks while another thread is about
+  /// to take it over, from the look after that. Late and repeated news are harmless.
+  ///
+  /// - Complexity: O(rings still in use), and what it takes to free those that are not.
+  @discardableResult
+  public func publish(_ ring: Ring) -> Bool {
+    // Freed when this function ends, behind the lock.
+    let unused: [Ring]? = state.withLock { state in
+      guard ring.epoch > state.newest.epoch else { return nil }
+      state.replaced.append(state.newest)
+      state.newest = ring
+      publications.add(1, ordering: .releasing)
+      return state.removeUnused()
+    }
+    return unused != nil
+  }
+
+  /// Makes a reader, which starts with the newest ring. Waits while another thread publishes.
+  public func makeReader() -> RingReader {
+    let (ring, publication) = state.withLock { ($0.newest, publications.load(ordering: .relaxed)) }
+    return RingReader(self, ring, publication)
+  }
+
+  /// The newest ring, or nil when another thread has the lock.
+  fileprivate func loadWithoutWaiting() -> (ring: Ring, publication: UInt64)? {
+    state.withLockIfAvailable { ($0.newest, publications.load(ordering: .relaxed)) }
   }
 }
 
 /// One thread's view of a ``RingPublisher``.
 ///
 /// Lookups through a reader are those of a ``Ring`` and one atomic load more: a cache line that all
-/// threads may read at once. ``ring`` also counts a reference, which threads do in turns; take it
+/// threads may read at once. They never wait for another thread. ``ring`` also counts a reference, which threads do in turns; take it
 /// once for many lookups.
 public struct RingReader: ~Copyable {
   private let publisher: RingPublisher
@@ -52,16 +81,23 @@ public struct RingReader: ~Copyable {
   // Beside its ring, so that a lookup counts no reference.
   private var table: PointTable
 
-  fileprivate init(_ publisher: RingPublisher) {
+  fileprivate init(_ publisher: RingPublisher, _ ring: Ring, _ publication: UInt64) {
     self.publisher = publisher
-    known = publisher.load()
-    table = known.ring.table
+    known = (ring, publication)
+    table = ring.table
   }
 
   private mutating func catchUp() {
-    guard publisher.publications.load(ordering: .acquiring) != known.publication else { return }
-    known = publisher.load()
-    table = known.ring.table
+    if publisher.publications.load(ordering: .acquiring) != known.publication { takeNewest() }
+  }
+
+  /// Kept out of line, so that the lookup that hardly ever needs it stays small.
+  @inline(never)
+  private mutating func takeNewest() {
+    guard let newest = publisher.loadWithoutWaiting() else { return }
+    // The old ring last: the publisher takes one that nobody has for one whose table nobody uses.
+    table = newest.ring.table
+    known = newest
   }
 
   /// The newest ring.

@@ -185,11 +185,15 @@ final class StoreNode {
 }
 
 /// Stands between the host, which holds its delegate, and the node, which holds the host.
-private final class OutcomeReceiver: ReplicaHostDelegate, TurnObserver {
+private final class OutcomeReceiver: BatchDelegate, TurnObserver {
   var node: StoreNode?
 
   func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
     node?.completed(context, outcome, reply)
+  }
+
+  func completed(_ contexts: [RequestContext], _ replies: RawSpan) {
+    node?.completed(contexts, replies)
   }
 
   func turnEnding() {
@@ -217,6 +221,28 @@ extension StoreNode {
       // A client that left meanwhile has no use for its replies; what it popped goes back.
       putBack(context, outcome, reply)
     }
+    if !blocked.isEmpty { retryPopsSoon() }
+  }
+
+  /// Takes in the replies to a whole request, in which commands of one connection follow each other.
+  func completed(_ contexts: [RequestContext], _ replies: RawSpan) {
+    var next = 0
+    var client: Client?
+    _ = SizedItems.forEach(replies) { reply in
+      let context = contexts[next]
+      next += 1
+      let connection = ConnectionID(rawValue: context.a)
+      if client?.connection != connection {
+        client?.settle()
+        client = clients[connection]
+      }
+      if let client {
+        client.take(Ticket(context), .done, reply)
+      } else {
+        putBack(context, .done, reply)
+      }
+    }
+    client?.settle()
     if !blocked.isEmpty { retryPopsSoon() }
   }
 

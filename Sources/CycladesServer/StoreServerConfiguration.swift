@@ -1,4 +1,5 @@
 public import CycladesPaxos
+package import CycladesReplication
 public import CycladesTransport
 
 /// How one node of a store serves.
@@ -48,11 +49,18 @@ public struct StoreServerConfiguration: Sendable {
   public var listenerBytesMax = 8 << 20
   /// The clients served at once, both listeners together; others are refused with an error.
   public var maximumClients = 10_000
+  /// Lets the leader of a shard answer reads by its clock, without asking a quorum; `nil`, the default,
+  /// never. Reads stay linearizable as long as no node's clock drifts beyond the lease's bound.
+  ///
+  /// The same on all nodes; to change it, stop all of them first, for longer than it lasts.
+  public var lease: Lease?
   /// How long a command waits for its shard to have a leader before the client is told that there is
   /// none, or that the outcome is unknown.
   public var patience = Duration.seconds(10)
   /// How long `stop` waits for answers that are still owed to clients.
   public var drainTimeout = Duration.seconds(5)
+  /// Bounds of the replication layer, where nothing above decides them.
+  package var hostLimits = HostLimits()
   /// The reactor's limits and backend.
   public var reactor = ReactorConfiguration()
 

@@ -188,12 +188,24 @@ extension Cluster {
     guard !nodes[index].isUp, !disk.isDamaged, disk.last > disk.base, eras.count == 1,
       statistics.wipes == 0
     else { return }
-    let from = max(disk.base + 1, disk.last - min(disk.last, random.next() % 12))
-    let end = min(disk.last, from + random.next() % 4)
+    let isDeep = random.chance(400) && disk.commit > disk.base
+    let last = isDeep ? min(disk.last, disk.commit) : disk.last
+    let from =
+      isDeep
+      ? random.uniform(disk.base + 1...last)
+      : max(disk.base + 1, disk.last - min(disk.last, random.next() % 12))
+    let end = min(last, from + random.next() % 4)
     let voters = nodes.prefix(swarm.nodes)
     for slot in from...end {
-      let damaged = voters.count { $0.disk.damage.contains(slot) }
-      guard damaged + 1 <= voters.count - governors(of: slot).quorum else { return }
+      if isDeep {
+        // One other that has it, and knows that it is decided, is enough to repair all.
+        guard voters.contains(where: { $0 !== nodes[index] && $0.disk.vouches(for: slot) }) else {
+          return
+        }
+      } else {
+        let damaged = voters.count { $0.disk.damage.contains(slot) }
+        guard damaged + 1 <= voters.count - governors(of: slot).quorum else { return }
+      }
     }
     nodes[index].disk.damage = Set(from...end)
     statistics.damaged += Int(end - from) + 1

@@ -133,6 +133,12 @@ struct Disk {
     syncing = 0
   }
 
+  /// Whether it holds a slot, readable, and the word that it is decided.
+  func vouches(for slot: Slot) -> Bool {
+    slot <= snapshot?.slot ?? 0
+      || slot > base && slot <= min(last, commit) && !damage.contains(slot)
+  }
+
   /// Whether the value of a slot is durable here: itself, in whatever ballot, or its effect.
   func holds(_ payload: Payload, in slot: Slot) -> Bool {
     slot <= snapshot?.slot ?? 0

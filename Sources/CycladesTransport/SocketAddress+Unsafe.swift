@@ -42,6 +42,7 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Whether it is an IPv6 address.
+  var isLocal: Bool { if case .local = kind { true } else { false } }
   var isIPv6: Bool { if case .ipv6 = kind { true } else { false } }
 
   /// Reads `HOST:PORT` or `[IPV6]:PORT` and resolves it as `init(host:port:)` does, or

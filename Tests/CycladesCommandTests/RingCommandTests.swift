@@ -94,6 +94,14 @@ struct RingCommandTests {
     #expect(text.contains(found.digest))
   }
 
+  @Test("an id may have a colon when a weight follows it")
+  func addresses() throws {
+    let found = try document("--nodes", "10.0.0.1:7000:1,[::1]:7000:0.5@eu/r1", "--stats")
+    #expect(found.nodes?.map(\.id) == ["10.0.0.1:7000", "[::1]:7000"])
+    #expect(found.nodes?.map(\.weight) == [1, 0.5])
+    #expect(found.nodes?.map(\.zone) == ["", "eu"])
+  }
+
   @Test("a diff has every range that moves, and only to the newcomer")
   func diff() throws {
     let found = try document("--nodes", "a,b", "--diff", "a,b,c")

@@ -57,6 +57,7 @@ struct ServeSettingsTests {
       "data": "d", "shards": "8", "cluster": "c", "max-value": "1MB", "max-clients": "5",
       "reactors": "1", "io": "uring", "log-level": "debug", "join": "127.0.0.1:5",
       "max-memory": "2GB", "zone": "east", "evict-after": "60",
+      "lease": "200",
     ]
     #expect(Set(values.keys) == ServeSettings.names)
     let file = try ServeSettings.parse(values.flatMap { ["--\($0.key)", $0.value] })
@@ -76,19 +77,20 @@ struct ServeSettingsTests {
       "1=127.0.0.1:3,2=127.0.0.1:4", "--data", "d",
     ]
     let settings = try ServeSettings.parse(
-      base + ["--max-value", "128MB", "--shards", "4", "--io", "epoll"])
+      base + ["--max-value", "128MB", "--shards", "4", "--io", "epoll", "--lease", "200"])
     let configuration = try settings.serverConfiguration()
     #expect(configuration.node == NodeID(2))
     #expect(configuration.peers[NodeID(1)] == .loopback(port: 3))
     #expect(configuration.maximumValueBytes == 128 << 20)
     #expect(configuration.shards == 4)
+    #expect(configuration.lease == Lease(duration: 200_000_000))
     #expect(configuration.reactor.io == .epoll)
     #expect(configuration.peerListen == nil)
     let wrong = [
       (["--plain", "nowhere"], "--plain"), (["--peers", "1"], "--peers"),
       (["--peers", "1=127.0.0.1:1,1=127.0.0.1:2"], "listed twice"),
       (["--max-value", "much"], "--max-value"), (["--reactors", "2"], "one reactor"),
-      (["--io", "smoke"], "none of"),
+      (["--io", "smoke"], "none of"), (["--lease", "5000"], "--lease"),
     ]
     for (flags, words) in wrong {
       // Of a flag given twice the last one counts.

@@ -61,6 +61,57 @@ struct CoordinatorTests {
     }
   }
 
+  /// A plan in which workers outlive their coordinator.
+  private func outliving(_ seed: UInt64) -> SimulatedCluster.Plan {
+    var plan = SimulatedCluster.Plan(seed: seed)
+    plan.maps = Int(seed % 9)
+    plan.partitions = 1 + Int(seed % 5)
+    plan.workers = 1 + Int(seed % 4)
+    plan.outlives = true
+    let decisions = plan.maps + plan.partitions + 1
+    plan.crashAt = seed % 11 == 0 ? nil : 1 + Int(seed / 11) % decisions
+    // A third of the runs has nothing but the end of the coordinator.
+    plan.death = seed % 3 == 0 ? 0 : 3
+    plan.freeze = seed % 3 == 0 ? 0 : 5
+    plan.flap = seed % 3 == 1 ? 8 : 0
+    return plan
+  }
+
+  @Test(
+    "workers that outlive their coordinator finish its job, and nothing finished is done again",
+    arguments: 0..<50)
+  func outliving(block: Int) {
+    for seed in UInt64(block * 100)..<UInt64(block * 100 + 100) {
+      let plan = outliving(seed)
+      var cluster = SimulatedCluster(plan)
+      let steps = cluster.run()
+      if let violation = cluster.violation {
+        Issue.record("seed \(seed): \(violation)")
+        return
+      }
+      guard steps != nil, case .complete? = cluster.outcome else {
+        if case .fail(let error)? = cluster.outcome, error.message.contains("died of it") {
+          continue
+        }
+        Issue.record("seed \(seed): \(String(describing: cluster.outcome))")
+        return
+      }
+      #expect(cluster.published.count == plan.partitions, "seed \(seed)")
+    }
+  }
+
+  @Test("the simulation finds planted bugs", arguments: SimulatedCluster.Bug.allCases)
+  func plantedBugs(bug: SimulatedCluster.Bug) {
+    for seed in UInt64(0)..<2000 {
+      var plan = outliving(seed)
+      plan.bug = bug
+      var cluster = SimulatedCluster(plan)
+      let steps = cluster.run()
+      if cluster.violation != nil || steps == nil { return }
+    }
+    Issue.record("\(bug) was not found in 2,000 seeds")
+  }
+
   @Test("the same seed gives the same decisions")
   func determinism() {
     var first = SimulatedCluster(SimulatedCluster.Plan(seed: 7))

@@ -89,6 +89,45 @@ struct FormatTests {
     }
   }
 
+  @Test("numbers read eight bytes at a time are those read byte by byte")
+  func fixedPointByWord() {
+    var random = SplitMix(state: 1)
+    let alphabet = Array("0123456789012345678901234567890123456789-..x/:".utf8)
+    var numbers = 0
+    for _ in 0..<300_000 {
+      var text = (0..<Int.random(in: 0...10, using: &random)).map { _ in
+        alphabet[Int.random(in: 0..<alphabet.count, using: &random)]
+      }
+      if Bool.random(using: &random) { text.insert(UInt8(ascii: "-"), at: 0) }
+      let decimals = Int.random(in: 0...7, using: &random)
+      let span = unsafe text.span.bytes
+      let expected = span.fixedPointByByte(decimals: decimals)
+      numbers += expected == nil ? 0 : 1
+      guard span.fixedPoint(decimals: decimals) == expected else {
+        Issue.record("\(String(decoding: text, as: UTF8.self)) with \(decimals)")
+        return
+      }
+    }
+    #expect(numbers > 20_000)
+  }
+
+  @Test("a byte is found where it is first, from wherever one looks")
+  func firstOffset() {
+    var random = SplitMix(state: 2)
+    for _ in 0..<100_000 {
+      let text = (0..<Int.random(in: 0...40, using: &random)).map { _ in
+        UInt8.random(in: 58...63 + UInt8.random(in: 0...190, using: &random), using: &random)
+      }
+      let from = Int.random(in: 0...text.count, using: &random)
+      let span = unsafe text.span.bytes
+      let expected = text[from...].firstIndex(of: UInt8(ascii: ";"))
+      guard span.firstOffset(of: UInt8(ascii: ";"), from: from) == expected else {
+        Issue.record("\(text) from \(from)")
+        return
+      }
+    }
+  }
+
   @Test("records of a fixed size are cut between records")
   func fixed() throws {
     let folder = try TemporaryFolder()

@@ -128,6 +128,7 @@ struct LedgerTests {
       writer.put("job")
       writer.put(2)
       writer.put(1)
+      writer.put(UInt64(0))
     }
     func decide(_ incarnation: Int) -> (inout PayloadWriter) -> Void {
       {
@@ -150,6 +151,49 @@ struct LedgerTests {
     #expect(job.state == "cancelled" && job.mapsDone == 1 && job.coordinators == 2)
   }
 
+  @Test("a job that is complete is not begun anew by the home that has not heard of it")
+  func unheard() async throws {
+    let ledger = Ledger()
+    func command(_ put: (inout PayloadWriter) -> Void) async throws -> PayloadReader {
+      var writer = PayloadWriter()
+      put(&writer)
+      return PayloadReader(try await ledger.propose(writer.bytes))
+    }
+    func announce(_ session: UInt64) async throws -> JobRecord {
+      var reader = try await command {
+        $0.put(JobLedger.Verb.announce.rawValue)
+        $0.put(UInt64(7))
+        $0.put("job")
+        $0.put(0)
+        $0.put(1)
+        $0.put(session)
+      }
+      _ = try reader.number()
+      return try JobRecord(&reader)
+    }
+    func decide(_ incarnation: Int, _ decision: Decision) async throws -> JobLedger.Verb? {
+      var reader = try await command {
+        $0.put(JobLedger.Verb.decide.rawValue)
+        $0.put(UInt64(7))
+        $0.put(incarnation)
+        decision.write(&$0)
+      }
+      return JobLedger.Verb(rawValue: try reader.number())
+    }
+    let part = PartInfo(byteCount: 1, recordCount: 1, digest: 9)
+    #expect(try await announce(5).incarnation == 1)
+    #expect(try await decide(1, .elected(partition: 0, attempt: 0, part)) == .done)
+    #expect(try await decide(1, .ended(isComplete: true)) == .done)
+    let again = try await announce(5)
+    #expect(again.incarnation == 2 && again.outcome == true && again.parts.count == 1)
+    // The end may be decided once more, and nothing else.
+    #expect(try await decide(2, .elected(partition: 0, attempt: 1, part)) == .superseded)
+    #expect(try await decide(2, .ended(isComplete: false)) == .superseded)
+    #expect(try await decide(2, .ended(isComplete: true)) == .done)
+    let other = try await announce(6)
+    #expect(other.incarnation == 3 && other.outcome == nil && other.parts.isEmpty)
+  }
+
   @Test("a snapshot of a ledger restores it")
   func snapshot() throws {
     var machine = JobLedger()
@@ -162,6 +206,7 @@ struct LedgerTests {
       writer.put("job")
       writer.put(3)
       writer.put(2)
+      writer.put(UInt64(0))
       var reply = Reply()
       let bytes = writer.bytes
       unsafe machine.apply(bytes.span.bytes, context, reply: &reply)

@@ -359,7 +359,8 @@ struct FrameTests {
       for read: ([UInt8]) throws -> Void in [
         { _ = try Hello($0) }, { _ = try Welcome($0) }, { _ = try InputSplit($0) },
         { _ = try ReduceOrder($0) }, { _ = try MapReport($0) }, { _ = try PartInfo($0) },
-        { _ = try MapReduceError($0) },
+        { _ = try MapReduceError($0) }, { _ = try Submission($0) }, { _ = try Enlistment($0) },
+        { _ = try WorkerHoldings($0) }, { _ = try FinishedJob($0) }, { _ = try JobProgress($0) },
       ] {
         do { try read(bytes) } catch is MapReduceError { refused += 1 }
       }
@@ -369,11 +370,12 @@ struct FrameTests {
 
   @Test("orders come out as they went in")
   func orders() throws {
-    let welcome = Welcome(
-      worker: WorkerID(rawValue: 3),
-      setup: JobSetup(
-        name: "job", version: 2, arguments: ["a", ""], partitions: 5, badRecordLimit: 1),
-      mapCount: 9, patienceMilliseconds: 77)
+    let setup = JobSetup(
+      name: "job", version: 2, arguments: ["a", ""], partitions: 5, badRecordLimit: 1)
+    let order = JobOrder(
+      id: 8, setup: setup, splits: Array(repeating: InputSplit(segments: []), count: 9),
+      fileCount: 0, patienceMilliseconds: 77, backups: true)
+    let welcome = Welcome(order, worker: WorkerID(rawValue: 3), token: 6)
     let read = try Welcome(welcome.payload)
     #expect(read.setup == welcome.setup && read.worker == welcome.worker)
     #expect(read.mapCount == 9 && read.patienceMilliseconds == 77)

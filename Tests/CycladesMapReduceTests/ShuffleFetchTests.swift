@@ -31,7 +31,7 @@ struct ShuffleFetchTests {
   }
 
   private func source(_ worker: Int, attempt: Int = 0) -> PeerSource {
-    PeerSource(attempt: attempt, worker: WorkerID(rawValue: worker), port: 1)
+    PeerSource(attempt: attempt, worker: WorkerID(rawValue: worker), address: .loopback(port: 1))
   }
 
   /// Answers a pull as a server does.

@@ -71,9 +71,14 @@ struct WorkerTests {
     configuration.disturbances = [
       Disturbance(worker: 1, mapsDone: min(mapsDone, expected.summary.mapTasks), signal: SIGKILL)
     ]
-    let result = try run(configuration)
-    #expect(result.parts == expected.parts)
-    #expect(result.summary.workersLost == 1)
+    // On a busy machine the first worker may be done before the second one has joined.
+    var lost = 0
+    for _ in 0..<5 where lost == 0 {
+      let result = try run(configuration)
+      #expect(result.parts == expected.parts)
+      lost = result.summary.workersLost
+    }
+    #expect(lost == 1)
   }
 
   @Test("all first workers killed one after the other change nothing")
@@ -175,7 +180,7 @@ struct CommandTests {
         + " '\(program)' mapreduce cancel 12ab \(ledger) 2>&1; echo $?")
     let text = String(decoding: output, as: UTF8.self)
     #expect(text.hasPrefix("0\n[{\"id\":") && text.contains("\"state\":\"complete\""))
-    #expect(text.hasSuffix("the ledger has no job '12ab'\n1\n"))
+    #expect(text.hasSuffix("there is no job '12ab'\n1\n"))
   }
 
   @Test("the standard input is an input")

@@ -84,11 +84,86 @@ struct DataFolderTests {
     #expect(try !data.recognise(NodeID(rawValue: 2), incarnation: 100))
   }
 
-  @Test("a damaged identity is an error, not a new identity")
-  func damagedIdentity() throws {
+  /// Where each copy of the superblock stands in its file.
+  private func copies(_ path: String) throws -> [Int] {
+    let file = path + "/" + Superblock.name
+    let descriptor = try Files.open(file, O_RDONLY)
+    defer { Files.close(descriptor) }
+    let stride = try Files.size(descriptor, file) / Superblock.copies
+    return (0..<Superblock.copies).map { $0 * stride }
+  }
+
+  private func flip(_ path: String, _ offsets: [Int]) throws {
+    let file = path + "/" + Superblock.name
+    let descriptor = try Files.open(file, O_RDWR)
+    defer { Files.close(descriptor) }
+    for offset in offsets {
+      let byte = try Files.read(descriptor, file, at: offset, count: 1)[0]
+      try Files.write([byte ^ 0x10], to: descriptor, file, at: offset)
+    }
+  }
+
+  @Test("any three damaged copies of the superblock are made good, and four are an error")
+  func damagedSuperblock() throws {
+    let path = folder.path + "/data"
+    let identity = try DataFolder(configuration(path)).identity
+    let copies = try copies(path)
+    for place in [0, 9, 25, 30, 40, 100, 180] {
+      for kept in 0..<4 {
+        try flip(path, copies.indices.filter { $0 != kept }.map { copies[$0] + place })
+        let data = try DataFolder(configuration(path))
+        #expect(data.identity == identity)
+        #expect(data.superblock.repairedCopies == 3)
+      }
+      #expect(try DataFolder(configuration(path)).superblock.repairedCopies == 0)
+    }
+    try flip(path, copies.map { $0 + 50 })
+    #expect(try failure(configuration(path))?.code == .foreignFolder)
+  }
+
+  @Test("of copies of different age the newest counts, and a stray one does not")
+  func oldCopies() throws {
     let path = folder.path + "/data"
     _ = try DataFolder(configuration(path))
-    try Files.replace(path + "/identity", in: path, with: Array("cyclades-data 1\n".utf8))
-    #expect(try failure(configuration(path))?.code == .foreignFolder)
+    let file = path + "/" + Superblock.name
+    let descriptor = try Files.open(file, O_RDWR)
+    defer { Files.close(descriptor) }
+    let copies = try copies(path)
+    let old = try Files.read(descriptor, file, at: 0, count: copies[1])
+    do {
+      let data = try DataFolder(configuration(path))
+      #expect(try data.recognise(NodeID(rawValue: 2), incarnation: 99))
+    }
+    // A lost write leaves the old bytes, a stray one leaves another copy's.
+    try Files.write(old, to: descriptor, file, at: copies[0])
+    let newest = try Files.read(descriptor, file, at: copies[3], count: copies[1])
+    try Files.write(newest, to: descriptor, file, at: copies[2])
+    let data = try DataFolder(configuration(path))
+    #expect(data.superblock.repairedCopies == 2)
+    #expect(data.identity.peers == [NodeID(rawValue: 2): 99])
+  }
+
+  @Test("a folder that was copied and used twice is refused")
+  func twoPasts() throws {
+    let path = folder.path + "/data"
+    _ = try DataFolder(configuration(path))
+    let file = path + "/" + Superblock.name
+    let descriptor = try Files.open(file, O_RDWR)
+    defer { Files.close(descriptor) }
+    let copies = try copies(path)
+    func remember(_ peer: UInt64) throws {
+      let data = try DataFolder(configuration(path))
+      _ = try data.recognise(NodeID(rawValue: 2), incarnation: peer)
+    }
+    let fresh = try Files.read(descriptor, file, at: 0, count: 4 * copies[1])
+    try remember(1)
+    let other = try Files.read(descriptor, file, at: 0, count: copies[1])
+    try Files.write(fresh, to: descriptor, file, at: 0)
+    try remember(2)
+    let data = try DataFolder(configuration(path))
+    try data.remember(NodeID(rawValue: 2), incarnation: 3)
+    data.close()
+    try Files.write(other, to: descriptor, file, at: 0)
+    #expect(try failure(configuration(path))?.message.contains("two pasts") == true)
   }
 }

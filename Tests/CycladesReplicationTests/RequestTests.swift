@@ -46,7 +46,7 @@ struct RequestTests {
         UInt8.random(in: 0...2, using: &generator)
       }
       Applier.apply(
-        body.rawSpan, ApplyContext(group: 0, slot: slot, time: 0), &counter, &sessions, &reply
+        body.rawSpan, ApplyContext(group: 0, slot: slot, time: 0), &counter, nil, &sessions, &reply
       ) { _, _ in }
     }
     #expect(sessions.count <= sessions.sessionsMax)

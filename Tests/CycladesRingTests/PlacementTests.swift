@@ -85,16 +85,15 @@ struct PlacementTests {
     #expect(parts[2].share > 0)
   }
 
+  /// What the article on placement promises. The names are fixed, so the rings are, too.
   @Test(
-    "peaks are those of random points: 1.10 of the average at 10 members, 1.21 at 1000",
-    arguments: [(10, 300, 1.10), (1000, 8, 1.21)])
+    "the mean peak is 1.10 of the average at 10 members, 1.22 at 1000; few rings exceed the bound",
+    arguments: [(10, 300, 1.10), (1000, 24, 1.22)])
   func balance(count: Int, rings: Int, bar: Double) throws {
     let all = try (0..<rings).map { try RandomRings.even(count, named: "node-\($0)").statistics }
     let peaks = all.map(\.peakToAverage)
     let mean = peaks.reduce(0, +) / Double(rings)
-    let variance = peaks.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(rings)
-    // A peak is one draw; the mean of many is known to within three of its standard errors.
-    #expect(mean > 1.05 && mean <= bar + 3 * (variance / Double(rings)).squareRoot())
+    #expect(mean > 1.05 && mean <= bar)
     let bound = 1 + (2 * log(Double(count)) / 256).squareRoot()
     #expect(all.allSatisfy { abs($0.expectedPeakToAverage - bound) < 1e-9 })
     #expect(mean <= bound && peaks.count { $0 > bound } <= rings / 4)

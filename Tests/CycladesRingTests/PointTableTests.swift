@@ -87,4 +87,79 @@ struct PointTableTests {
         == rings.ring(of: [member] + ring.members.dropFirst()).preferenceList(
           ofPosition: 0, count: .max, spread: .strict))
   }
+
+  @Test(
+    "one member more, less, heavier or lighter: a tenth of the index is new, the rest is shared")
+  func sharedCells() throws {
+    let ring = try RandomRings.even(1000, named: "node")
+    let all = ring.table.ownCellCount(besides: try RandomRings.even(1000, named: "node").table)
+    #expect(all == 1 << 15, "rings that were not made from each other share nothing")
+    func expectShared(_ change: (inout RingBuilder) throws -> Void) throws {
+      var builder = RingBuilder(ring)
+      try change(&builder)
+      let own = try builder.build().table.ownCellCount(besides: ring.table)
+      #expect((1...all / 10).contains(own), "\(own) of \(all)")
+    }
+    // In the list of members these are the first, the last and those in between.
+    try expectShared { try $0.add(Member(id: "a")) }
+    try expectShared { try $0.add(Member(id: "z")) }
+    try expectShared { try $0.remove("node-0") }
+    try expectShared { try $0.remove("node-500") }
+    try expectShared { try $0.update(Member(id: "node-77", weight: 2)) }
+    try expectShared { try $0.update(Member(id: "node-77", weight: 0)) }
+  }
+
+  private func expectRule(_ ring: Ring, _ probes: [UInt64], _ what: Comment) {
+    for probe in probes {
+      let index = ring.ownerIndex(ofPosition: probe)
+      #expect(index == ring.ownerIndexByBinarySearch(ofPosition: probe), what)
+    }
+  }
+
+  /// A ring made from another by a random change.
+  private func changed(_ ring: Ring, _ rings: inout RandomRings) throws -> Ring {
+    var builder = RingBuilder(ring)
+    let member = ring.members.randomElement(using: &rings.random)!
+    switch Int.random(in: 0..<4, using: &rings.random) {
+    case 0 where ring.members.contains { $0.id != member.id && $0.weight > 0 }:
+      try builder.remove(member.id)
+    case 1: try builder.update(Member(id: member.id, weight: 0.5))
+    default: try builder.add(rings.member(weight: 1))
+    }
+    return try builder.build()
+  }
+
+  @Test("rings that share memory stay what they are while others come and go")
+  func families() throws {
+    for seed in 0..<200 {
+      var rings = RandomRings(seed: seed)
+      var living = [try rings.ring()]
+      let probes = rings.probes(living[0])
+      for _ in 0..<20 {
+        living.append(try changed(living.randomElement(using: &rings.random)!, &rings))
+        if living.count > 6 { living.remove(at: .random(in: living.indices, using: &rings.random)) }
+        for ring in living { expectRule(ring, probes, "seed \(seed)") }
+      }
+    }
+  }
+
+  @Test("threads may build from one ring and free what they built at the same time")
+  func concurrentFamilies() async throws {
+    let base = try RandomRings.even(50, named: "node")
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for seed in 0..<4 {
+        group.addTask {
+          var rings = RandomRings(seed: seed)
+          let probes = rings.probes(base)
+          var last = base
+          for step in 0..<50 {
+            last = try changed(step % 10 == 0 ? base : last, &rings)
+            expectRule(last, probes, "seed \(seed)")
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+    expectRule(base, (0..<1000).map { UInt64($0) << 54 }, "the ring that all were made from")
+  }
 }

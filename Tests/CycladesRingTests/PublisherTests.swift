@@ -1,5 +1,7 @@
-import CycladesRing
+import Synchronization
 import Testing
+
+@testable import CycladesRing
 
 @Suite("Publishing")
 struct PublisherTests {
@@ -54,6 +56,51 @@ struct PublisherTests {
         #expect(newest.members[Int(owner)] == newest.owner(of: [key]))
       }
     }
+  }
+
+  @Test("a reader goes on with its ring while another thread has the lock, and then catches up")
+  func neverWaits() throws {
+    let publisher = RingPublisher(try ring(epoch: 1))
+    var reader = publisher.makeReader()
+    #expect(publisher.publish(try ring(epoch: 2)))
+    publisher.state.withLock { _ in
+      #expect(reader.ring.epoch == 1)
+      #expect(reader.ownerIndex(ofPosition: 7) == reader.ring.ownerIndex(ofPosition: 7))
+      #expect(reader.ring.epoch == 1)
+    }
+    #expect(reader.ring.epoch == 2)
+  }
+
+  @Test("a replaced ring lives until nobody reads it and another is published, never less")
+  func frees() throws {
+    weak var first: Ring?
+    weak var second: Ring?
+    let publisher = try {
+      let ring = try ring(epoch: 1)
+      first = ring
+      return RingPublisher(ring)
+    }()
+    var reader = publisher.makeReader()
+    let idle = publisher.makeReader()
+    try {
+      let ring = try ring(epoch: 2)
+      second = ring
+      publisher.publish(ring)
+    }()
+    _ = reader.ownerIndex(ofPosition: 0)
+    publisher.publish(try ring(epoch: 3))
+    #expect(first != nil, "the idle reader has it")
+    #expect(second != nil, "the other reader has it")
+    _ = reader.ownerIndex(ofPosition: 0)
+    #expect(second != nil, "the reader does not free what it leaves")
+    publisher.publish(try ring(epoch: 4))
+    #expect(second == nil)
+    var late = idle
+    #expect(first != nil)
+    #expect(late.ring.epoch == 4)
+    #expect(first != nil)
+    publisher.publish(try ring(epoch: 5))
+    #expect(first == nil)
   }
 
   @Test("readers on other threads see rings in order and whole", .timeLimit(.minutes(1)))

@@ -32,6 +32,51 @@ struct StoreShardTests {
     #expect(call("EXPIRETIME", "k") == ":5101\r\n")
   }
 
+  @Test("what a batch will touch is fetched before, whatever its bytes are, and nothing changes")
+  func warming() {
+    let call = Harness()
+    for number in 0..<500 { _ = call("SET", "key:\(number)", "value") }
+    _ = call("RPUSH", "list", "item")
+    let digest = call.shard.digest
+    let get = found(Array("get".utf8))!.code
+    var batch: [UInt8] = []
+    for number in 0..<300 {
+      let packed = PackedCommand.pack(code: get, [Array("key:\(number * 2)".utf8)], .v2)
+      batch += [UInt8(packed.count), 0, 0, 0] + packed
+    }
+    call.shard.warm(batch.rawSpan)
+    var random = SeededRandom(17)
+    for _ in 0..<2000 {
+      var broken = batch
+      for _ in 0..<4 { broken[Int.random(in: 0..<400, using: &random)] = 0xff }
+      broken.removeLast(Int.random(in: 0..<broken.count, using: &random))
+      call.shard.warm(broken.rawSpan)
+    }
+    #expect(call.shard.digest == digest)
+    #expect(call("GET", "key:499") == "$5\r\nvalue\r\n")
+  }
+
+  @Test("GET and SET in their plainest form are refused where any other would be")
+  func plainForms() {
+    let call = Harness(valueBytesMax: 100)
+    #expect(call("SET", "k", String(repeating: "v", count: 100)) == "+OK\r\n")
+    #expect(
+      call("SET", "k", String(repeating: "v", count: 101))
+        == "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n")
+    _ = call("RPUSH", "list", "item")
+    #expect(call("GET", "list").hasPrefix("-WRONGTYPE"))
+    #expect(call("SET", "list", "v") == "+OK\r\n")
+    #expect(call("SET", "gone", "v", "PX", "10") == "+OK\r\n")
+    #expect(call("SET", "gone", "w") == "+OK\r\n")
+    call.time += 20
+    #expect(call("GET", "gone") == "$1\r\nw\r\n")
+    let set = found(Array("set".utf8))!.code
+    let packed = PackedCommand.pack(code: set, [[1], [2]], .v2)
+    var reply = Reply()
+    call.shard.read(packed.rawSpan, ApplyContext(group: 0, slot: 1, time: 1), reply: &reply)
+    #expect(String(decoding: reply.bytes, as: UTF8.self) == "-ERR a write was sent as a read\r\n")
+  }
+
   @Test("a read sees the time it is given and changes nothing")
   func reads() {
     let call = Harness()

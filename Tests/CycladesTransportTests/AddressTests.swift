@@ -100,10 +100,10 @@ extension TransportTests {
     @Test("reactors that share a port share its connections", arguments: backends)
     func reusePort(io: ReactorConfiguration.IO) async throws {
       let first = try await withReactor(.on(io)) { reactor in
-        try reactor.listen(on: .loopback(), reusePort: true, endpoint: Echo(reactor)).address
+        try reactor.listen(on: .loopback(), sharing: .first, endpoint: Echo(reactor)).address
       } body: { address, _ in
         let second = try await withReactor(.on(io)) { reactor in
-          try reactor.listen(on: address, reusePort: true, endpoint: Echo(reactor)).address
+          try reactor.listen(on: address, sharing: .joined, endpoint: Echo(reactor)).address
         } body: { shared, _ in
           #expect(shared == address)
           for round in 0..<100 as Range<UInt8> {

@@ -238,3 +238,34 @@ func onThread(_ body: @escaping @Sendable () -> Void) {
     }, Unmanaged.passRetained(Start(body)).toOpaque())
   pthread_detach(thread)
 }
+
+/// The value of a socket's option.
+func socketOption(_ descriptor: Int32, _ level: Int32, _ name: Int32) -> Int32? {
+  var value: Int32 = 0
+  var size = socklen_t(MemoryLayout<Int32>.size)
+  return unsafe getsockopt(descriptor, level, name, &value, &size) == 0 ? value : nil
+}
+
+/// This process's connected TCP sockets that have `port` at either end.
+func connectedSockets(port: UInt16) -> [Int32] {
+  (0..<1024).filter { descriptor in
+    var own = sockaddr_in()
+    var peer = sockaddr_in()
+    return unsafe name(of: descriptor, &own, getsockname)
+      && name(of: descriptor, &peer, getpeername)
+      && (own.sin_port == port.bigEndian || peer.sin_port == port.bigEndian)
+  }
+}
+
+private func name(
+  of descriptor: Int32, _ address: inout sockaddr_in,
+  _ call: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+) -> Bool {
+  var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+  let result = unsafe withUnsafeMutablePointer(to: &address) {
+    unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+      unsafe call(descriptor, $0, &size)
+    }
+  }
+  return result == 0 && address.sin_family == sa_family_t(AF_INET)
+}

@@ -1,4 +1,5 @@
 @testable import CycladesTransport
+import Glibc
 import Logging
 import Testing
 
@@ -19,6 +20,21 @@ extension TransportTests {
       }
     }
 
+    @Test("no way there: unreachable, with the address and the error number")
+    func unreachable() async throws {
+      try await withTidyReactors { group in
+        // TCP does not go to a group of hosts: the system says so without asking the network.
+        let address = try SocketAddress(host: "224.0.0.1", port: 9)
+        let failure = await error {
+          _ = try await Connection.connect(to: [address], on: group.next())
+        }
+        #expect(failure?.code == .unreachable)
+        #expect(failure?.address == address)
+        #expect(failure?.errno == ENETUNREACH)
+        #expect(failure?.description == "cannot connect to \(address): Network is unreachable")
+      }
+    }
+
     @Test("a name that does not resolve, an address that is none, no address at all")
     func unresolved() async throws {
       try await withTidyReactors { group in
@@ -26,6 +42,7 @@ extension TransportTests {
           _ = try await Connection.connect(host: "nowhere.invalid", port: 1, on: group.next())
         }
         #expect(unknown?.code == .addressUnresolved)
+        #expect(unknown?.description.contains("nowhere.invalid") == true)
         let malformed = await error {
           _ = try await Connection.connect(host: "127.0.0.1", port: 70_000, on: group.next())
         }
@@ -53,6 +70,7 @@ extension TransportTests {
         }
         #expect(failure?.code == .timedOut)
         #expect(failure?.address == deaf.address)
+        #expect(failure?.errno == ETIMEDOUT)
         #expect(Instant.current() - start >= .milliseconds(149))
         second.cancel()
         _ = await second.value

@@ -121,6 +121,27 @@ extension TransportTests {
       }
     }
 
+    @Test("accepted and connected sockets notice a peer that vanished, and send at once")
+    func socketOptions() async throws {
+      _ = try await withReactor { reactor in
+        let address = try reactor.listen(on: .loopback(), endpoint: Recorder()).address
+        let client = Recorder()
+        _ = reactor.connect(to: address, endpoint: client)
+        return (address, client.log)
+      } body: { made, _ in
+        #expect(await made.1.wait { $0.opened.count == 1 })
+        // Both ends are in this process: one socket has the port as its own, one as its peer's.
+        let ends = connectedSockets(port: made.0.port)
+        #expect(ends.count == 2)
+        for end in ends {
+          #expect(socketOption(end, SOL_SOCKET, SO_KEEPALIVE) == 1)
+          #expect(socketOption(end, Int32(IPPROTO_TCP), TCP_KEEPIDLE) == 30)
+          #expect(socketOption(end, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT) == 60_000)
+          #expect(socketOption(end, Int32(IPPROTO_TCP), TCP_NODELAY) == 1)
+        }
+      }
+    }
+
     @Test("the peer's address is known while the connection is")
     func peerAddress() async throws {
       _ = try await withReactor(setUp: listen()) { made, thread in

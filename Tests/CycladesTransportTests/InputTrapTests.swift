@@ -4,7 +4,8 @@ import Testing
 
 extension TransportTests {
   /// Where receiving goes wrong when it is written for the sunny day. Each on every backend, and each
-  /// ends with nothing left behind, which `withReactor` demands.
+  /// ends with nothing left behind, which `withReactor` demands. `Traps.md` of the documentation says
+  /// which test stands for which trap.
   @Suite("traps of receiving", .serialized)
   struct InputTrapTests {
     @Test("out of receive blocks, nobody spins and nobody is forgotten", arguments: backends)

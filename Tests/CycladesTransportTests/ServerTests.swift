@@ -1,4 +1,5 @@
 import CycladesTransport
+import Glibc
 import Logging
 import Testing
 
@@ -88,15 +89,16 @@ extension TransportTests {
       }
     }
 
-    @Test("an address in use is refused with the address and the error number")
-    func inUse() async throws {
-      try await withTidyReactors { group in
+    @Test("an address in use is refused, also where each server shares its own", arguments: [1, 2])
+    func inUse(reactors: Int) async throws {
+      try await withTidyReactors(count: reactors) { group in
         try await withServer(on: group, echo) { address, _ in
           let failure = await error {
             _ = try await ConnectionServer.bind(
               to: address, on: group, logger: Logger(label: "test"))
           }
           #expect(failure?.code == .listenFailed)
+          #expect(failure?.errno == EADDRINUSE)
           #expect(failure?.address == address)
           #expect(failure?.description.contains("\(address)") == true)
         }

@@ -72,6 +72,10 @@ static void parse(const uint8_t *bytes, size_t size) {
 }
 
 static void decode(const uint8_t *bytes, size_t size) {
+  const cyc_resp_argument first = cyc_packed_first(bytes, size);
+  check((size_t)first.offset + first.length <= size);
+  cyc_packed_short whole;
+  const bool is_short = cyc_packed_decode_short(bytes, size, &whole);
   cyc_packed header;
   if (!cyc_packed_decode(bytes, size, &header)) return;
   cyc_resp_argument *arguments = calloc(header.count + 1, sizeof *arguments);
@@ -79,6 +83,8 @@ static void decode(const uint8_t *bytes, size_t size) {
   for (uint32_t i = 0; i < header.count; i++) {
     check((size_t)arguments[i].offset + arguments[i].length <= size);
   }
+  check(is_short == (header.count == 1 || header.count == 2));
+  if (is_short) check(memcmp(&whole.first, arguments, sizeof first) == 0);
   free(arguments);
 }
 

@@ -92,6 +92,8 @@ static void step(cyc_table *table, program *input, uint64_t *time) {
   const uint32_t choice = draw(input, 100), number = draw(input, 400);
   const uint32_t length = 4 + number % 9;
   memcpy(key, &number, sizeof number);
+  const cyc_table_key keys[] = {{key, length}, {bytes_of, number}};
+  cyc_table_warm(table, keys, 2);
   const cyc_table_item item = cyc_table_get(table, key, length);
   const uint64_t deadline = choice % 3 == 0 ? *time + draw(input, 50) + 1 : CYC_DEADLINE_NONE;
   if (choice < 20) {

@@ -90,6 +90,20 @@ bool cyc_packed_decode(const uint8_t *bytes, size_t length, cyc_packed *header);
 /* Fills `arguments`, `header.count` of them, of bytes that `cyc_packed_decode` accepted. */
 void cyc_packed_arguments(const uint8_t *bytes, cyc_packed header, cyc_resp_argument *arguments);
 
+/* A packed command of one or two arguments, which needs no array for them. */
+typedef struct cyc_packed_short {
+  cyc_packed header;
+  cyc_resp_argument first;
+  cyc_resp_argument second;
+} cyc_packed_short;
+
+/* Decodes a packed command of one or two arguments; false when the bytes are none. */
+bool cyc_packed_decode_short(const uint8_t *bytes, size_t length, cyc_packed_short *command);
+
+/* The first argument of a packed command, which most often is a key; its length is 0 when there is
+ * none. Reads no byte beyond `length`, whatever the bytes are. */
+cyc_resp_argument cyc_packed_first(const uint8_t *bytes, size_t length);
+
 /* ---- Replies ----------------------------------------------------------------------------------*/
 
 /* Room that either writer needs at most. */

@@ -20,6 +20,7 @@
 #include <sys/uio.h>
 
 #include "CCycladesBuffer.h"
+#include "CCycladesWorld.h"
 
 typedef struct cyc_reactor cyc_reactor;
 
@@ -52,6 +53,7 @@ typedef enum cyc_io {
   CYC_IO_AUTO,   ///< io_uring, or epoll where the kernel refuses it
   CYC_IO_URING,  ///< io_uring or nothing
   CYC_IO_EPOLL,
+  CYC_IO_SIMULATED,  ///< chosen by a world in the options, and only so
 } cyc_io;
 
 typedef struct cyc_reactor_options {
@@ -66,6 +68,8 @@ typedef struct cyc_reactor_options {
   uint64_t flush_ns;            ///< how long a flushing close may take
   uint32_t socket_send_buffer;  ///< SO_SNDBUF of every connection; 0 leaves it to the system
   uint32_t socket_receive_buffer;
+  cyc_world *world;  ///< NULL: the real one
+  uint32_t host;     ///< of the world
 } cyc_reactor_options;
 
 typedef struct cyc_reactor_statistics {
@@ -81,6 +85,7 @@ typedef struct cyc_reactor_statistics {
   uint64_t held_back;      ///< send queues that passed the high watermark
   uint64_t queue_full;     ///< turns in which the kernel's queue could not take everything
   uint64_t accept_rests;   ///< times accepting rested for want of descriptors or memory
+  uint64_t missed_ends;    ///< ends of connections that the kernel told of only when asked
   // Reasons to close that are ours, or the peer's fault.
   uint64_t send_overflows, input_overflows, protocol_violations, out_of_buffers, resets;
   uint64_t connect_timeouts, idle_timeouts, header_timeouts, stall_timeouts, flush_timeouts;
@@ -106,7 +111,7 @@ void cyc_reactor_destroy(cyc_reactor *reactor);
 cyc_reactor_statistics cyc_reactor_report(const cyc_reactor *reactor);
 
 typedef struct cyc_backend {
-  cyc_io io;       ///< URING or EPOLL
+  cyc_io io;       ///< URING, EPOLL or SIMULATED
   uint32_t flags;  ///< the ring's set-up flags that the kernel accepted (IORING_SETUP_*)
   int refusal;     ///< errno of the refused io_uring when AUTO became EPOLL, else 0
 } cyc_backend;
@@ -116,6 +121,21 @@ cyc_backend cyc_reactor_backend(const cyc_reactor *reactor);
 
 /// Monotonic nanoseconds, read once per turn.
 uint64_t cyc_reactor_now(const cyc_reactor *reactor);
+
+/// Monotonic nanoseconds, read now.
+uint64_t cyc_reactor_clock(const cyc_reactor *reactor);
+
+/// Nanoseconds since 1970, by the host's clock. Read now, not once per turn.
+uint64_t cyc_reactor_wall_clock(const cyc_reactor *reactor);
+
+/// A random number: the system's, or of the world's one sequence.
+uint64_t cyc_reactor_random(cyc_reactor *reactor);
+
+/// In a world: whether a turn would find something to do at this instant.
+bool cyc_reactor_is_due(const cyc_reactor *reactor);
+
+/// In a world: its time when the earliest timer is due, UINT64_MAX when there is none.
+uint64_t cyc_reactor_next(const cyc_reactor *reactor);
 
 /// The descriptor that wakes a parked reactor; it lives until cyc_reactor_destroy.
 int cyc_reactor_waker(const cyc_reactor *reactor);
@@ -176,11 +196,18 @@ typedef struct cyc_deadlines {
   uint32_t stall_ms;   ///< with bytes queued, and none taken by the kernel
 } cyc_deadlines;
 
+/// Who else may listen on the address.
+typedef enum cyc_sharing {
+  CYC_SHARING_NONE,
+  CYC_SHARING_FIRST,   ///< nobody yet: refused when it is in use. Others may join afterwards
+  CYC_SHARING_JOINED,  ///< whoever shares it, too: the kernel spreads connections over them
+} cyc_sharing;
+
 typedef struct cyc_listen_options {
   cyc_address address;
   cyc_deadlines deadlines;
   int backlog;
-  bool reuse_port;
+  cyc_sharing sharing;
   uint32_t frame_max;  ///< 0: stream connections; else framed, up to this size
   uint64_t user;
 } cyc_listen_options;
@@ -312,3 +339,8 @@ bool cyc_timer_settle(cyc_reactor *reactor, uint64_t id);
 
 /// Names the calling thread, for debuggers and perf; cut to 15 bytes.
 void cyc_thread_name(const char *name);
+
+/// Tells the scheduler that the calling thread would rather find more to do than begin a little
+/// sooner (SCHED_BATCH): when it wakes up it waits its turn, and does not interrupt whoever runs.
+/// Where a processor is idle, nothing changes.
+void cyc_thread_gather(void);

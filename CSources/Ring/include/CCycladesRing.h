@@ -1,11 +1,12 @@
 // The consistent-hash ring: bytes only, no decisions.
 //
-// A ring is one block of memory without a pointer in it:
+// A ring is one block of memory, and cells that it may share with rings that were made from it:
 //
-//   0        64                                                                          size
-//   +--------+-----------------+---------------------+--------------------+------------+
-//   | header | cells 64 B[2^b] | points u64[n + 1]   | starts u32[2^b + 1]| zones u16[]|
-//   +--------+-----------------+---------------------+--------------------+------------+
+//   0        128                                                                         size
+//   +--------+-------------+-----------+-----------------+---------------------+------------------+
+//   | header | numbers u16 | pages u32 | points u64[n+1] | starts u32[2^b + 1] | slots, zones u16 |
+//   +--------+-------------+-----|-----+-----------------+---------------------+------------------+
+//                                +-----> pages of cells, 64 B each, in a pool that counts users
 //
 //   point = position (high 48 bits) | owner (low 16 bits), ascending
 //
@@ -19,7 +20,12 @@
 // name its bucket. starts[] says where a bucket's points begin, and its cell holds what nearly
 // every lookup needs of them in one cache line.
 //
-// Thread safety: a built ring is never written again; any number of threads may read it.
+// Owners are places in the list of members, which a newcomer shifts. Cells know members by slots,
+// which members keep for as long as they stay: so one that comes or goes changes the cells around
+// its own points alone, and all others are the very same memory for both rings.
+//
+// Thread safety: a built ring is never written again; any number of threads may read it. Building
+// and freeing take the lock of the pool; lookups do not.
 #pragma once
 
 #include <stddef.h>
@@ -33,17 +39,26 @@
 #pragma clang assume_nonnull begin
 
 typedef struct cyc_ring {
-  uint64_t size;           // bytes of the whole block
-  uint64_t placement;      // XXH3-64 of the n points, each a little-endian u64
-  uint64_t points_offset;  // bytes from the start of the block, as all offsets
+  const struct cyc_ring_cell *cells;  // the pool's
+  uint32_t shift;                     // bucket of a position = position >> shift
+  uint32_t page_shift;                // page of a position = position >> page_shift
+  uint64_t pages_offset;              // bytes from the start of the block, as all offsets
+  uint64_t points_offset;
   uint64_t starts_offset;
+  uint64_t slots_offset;
   uint64_t zones_offset;
-  uint32_t points;         // n, at least 1
-  uint32_t members;        // owners are below this
-  uint32_t shift;          // bucket of a position = position >> shift
-  uint32_t placed;         // members with at least one point
-  uint32_t placed_zones;   // distinct zones among these
-  uint32_t reserved;
+  uint32_t points;                    // n, at least 1
+  uint32_t members;                   // owners are below this
+  // What lookups do not read.
+  struct cyc_ring_pool *pool;
+  uint64_t size;                      // bytes of the block that are used
+  uint64_t capacity;                  // bytes of the block
+  uint64_t placement;                 // XXH3-64 of the n points, each a little-endian u64
+  uint32_t pages;
+  uint32_t slots;                     // slots are below this
+  uint32_t placed;                    // members with at least one point
+  uint32_t placed_zones;              // distinct zones among these
+  uint64_t reserved[2];
 } cyc_ring;
 
 // A member as the builder sees it. The owner number is its place in the array.
@@ -75,12 +90,19 @@ cyc_ring *_Nullable cyc_ring_build_from_points(const cyc_ring_source *sources, u
 
 // The same ring as cyc_ring_build makes, from one that shares most members: takes the points of
 // `old` over under new owner numbers, `renumber[old owner]`, and hashes those of changed sources
-// only. `renumber` ascends over the members that stay. Returns NULL only when memory is short.
+// only; shares the cells that come out the same. `renumber` ascends over the members that stay.
+// Returns NULL only when memory is short.
 cyc_ring *_Nullable cyc_ring_merge(const cyc_ring *old, const uint16_t *renumber,
                                    const cyc_ring_source *sources, uint32_t members,
                                    const uint8_t *ids);
 
 void cyc_ring_free(const cyc_ring *ring);
+
+// Bytes of the block and of the cells that it uses, shared or not.
+size_t cyc_ring_size(const cyc_ring *ring);
+
+// How many cells of a ring are not, in memory, those of another.
+uint32_t cyc_ring_own_cells(const cyc_ring *ring, const cyc_ring *other);
 
 // The n points, ascending.
 const uint64_t *cyc_ring_points(const cyc_ring *ring);

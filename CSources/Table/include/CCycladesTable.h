@@ -56,6 +56,16 @@ void cyc_table_destroy(cyc_table *table);
 /* Finds a key; the item's `key` is NULL when there is none. O(1). */
 cyc_table_item cyc_table_get(const cyc_table *table, const uint8_t *key, uint32_t length);
 
+/* Where a key is, for cyc_table_warm. */
+typedef struct cyc_table_key {
+  const uint8_t *bytes;
+  uint32_t length;
+} cyc_table_key;
+
+/* Brings into the cache what finding these keys will touch, all of them at once: a lookup waits for
+ * memory two or three times, and those of a batch can wait together. Changes nothing. */
+void cyc_table_warm(const cyc_table *table, const cyc_table_key *keys, uint32_t count);
+
 /* A digest of a key's value and deadline, never 0; 0 when there is no such key. O(1). */
 uint64_t cyc_table_version(const cyc_table *table, const uint8_t *key, uint32_t length);
 

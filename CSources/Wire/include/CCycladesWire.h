@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 #include "cyc_log_record.h"
+#include "cyc_log_write.h"
 
 enum { CYC_WIRE_HEADER_SIZE = 128, CYC_WIRE_VERSION = 1 };
 

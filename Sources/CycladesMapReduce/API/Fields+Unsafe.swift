@@ -73,68 +73,6 @@ extension RawSpan {
     }
   }
 
-  /// The offset of the first byte that equals `byte`, at or after `offset`; nil when there is none.
-  @inlinable @inline(__always)
-  public func firstOffset(of byte: UInt8, from offset: Int = 0) -> Int? {
-    precondition(offset >= 0 && offset <= byteCount, "offset out of bounds")
-    var index = offset
-    let wanted = UInt64(byte) &* 0x0101_0101_0101_0101
-    while index &+ 8 <= byteCount {
-      let word = UInt64(
-        littleEndian: unsafe unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self))
-      // The lowest byte that is found is exact; those above it may be carried into.
-      let difference = word ^ wanted
-      let hits = (difference &- 0x0101_0101_0101_0101) & ~difference & 0x8080_8080_8080_8080
-      if hits != 0 { return index &+ hits.trailingZeroBitCount &>> 3 }
-      index &+= 8
-    }
-    while index < byteCount {
-      if unsafe unsafeLoad(fromByteOffset: index, as: UInt8.self) == byte { return index }
-      index &+= 1
-    }
-    return nil
-  }
-
-  /// The number that all the bytes spell, with `decimals` digits behind the point counted in: with 2,
-  /// "-12.5" is -1250. Nil when they spell no number, more decimals, or one beyond 18 digits.
-  ///
-  /// Sums of such integers are exact in any order, which those of floating-point numbers are not.
-  @inlinable @inline(__always)
-  public func fixedPoint(decimals: Int = 0) -> Int? {
-    let count = byteCount
-    var index = 0
-    @inline(__always) func digit() -> UInt8 {
-      unsafe unsafeLoad(fromByteOffset: index, as: UInt8.self) &- UInt8(ascii: "0")
-    }
-    guard count > 0, count <= 40 else { return nil }
-    let isNegative = digit() == UInt8(ascii: "-") &- UInt8(ascii: "0")
-    if isNegative { index = 1 }
-    var value = 0
-    let first = index
-    while index < count, case let digit = digit(), digit <= 9 {
-      value = value &* 10 &+ Int(digit)
-      index &+= 1
-    }
-    var digits = index &- first
-    var missing = decimals
-    if index < count {
-      guard digit() == UInt8(ascii: ".") &- UInt8(ascii: "0") else { return nil }
-      index &+= 1
-      while index < count, case let digit = digit(), digit <= 9 {
-        value = value &* 10 &+ Int(digit)
-        digits &+= 1
-        missing &-= 1
-        index &+= 1
-      }
-    }
-    guard index == count, missing >= 0, digits > 0, digits &+ missing <= 18 else { return nil }
-    while missing > 0 {
-      value = value &* 10
-      missing &-= 1
-    }
-    return isNegative ? -value : value
-  }
-
   /// The key and the value of a record that `OutputFormat.pairs` wrote; nil when it is none.
   public func withPair<R>(_ body: (_ key: RawSpan, _ value: RawSpan) throws -> R) rethrows -> R? {
     guard byteCount >= 4 else { return nil }

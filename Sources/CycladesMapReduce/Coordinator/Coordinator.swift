@@ -22,6 +22,8 @@
 /// - A task that takes more than twice the median when nothing else is left to do is given to an idle
 ///   worker as well; the first to finish wins.
 /// - A task that four workers died of fails the job.
+/// - Who goes on where another coordinator stopped waits a little for the workers of that one: they hold
+///   what was done, and a map that is done is not done again while its holder may still be back.
 struct Coordinator {
   private(set) var workers: [Worker] = []
   private(set) var maps: [Map]
@@ -30,6 +32,8 @@ struct Coordinator {
   private(set) var summary = JobSummary()
   private(set) var isOver = false
   private var now: UInt64 = 0
+  /// Until then, workers of an earlier coordinator may be back with maps that are done.
+  private var awaitsHoldersUntil: UInt64 = 0
   private let patience: UInt64
   private let badRecordLimit: Int
   private let counters: [JobCounter]
@@ -87,9 +91,18 @@ struct Coordinator {
 
   /// Goes on where another coordinator stopped; called before the first event.
   ///
-  /// Its workers are gone with what they held, so maps are done again where a part still needs them;
-  /// what was elected stays, and is given its name once more, since nobody knows whether it had been.
-  mutating func resume(_ record: JobRecord, _ effects: inout [CoordinatorEffect]) {
+  /// Maps whose output is gone with its worker are done again where a part still needs them; what was
+  /// elected stays, and is given its name once more, since nobody knows whether it had been.
+  ///
+  /// - Parameters:
+  ///   - time: Now, as ticks count it.
+  ///   - grace: Milliseconds in which workers that outlived that coordinator may be back with what
+  ///     they hold; 0 when there are none.
+  mutating func resume(
+    _ record: JobRecord, at time: UInt64, grace: UInt64, _ effects: inout [CoordinatorEffect]
+  ) {
+    now = time
+    awaitsHoldersUntil = time + grace
     // Attempts of different incarnations never share a file name.
     let first = max(0, record.incarnation - 1) << 16
     for map in maps.indices {
@@ -110,6 +123,7 @@ struct Coordinator {
     if isOver { return }
     switch event {
     case .joined(let id): workers.append(Worker(id: id, lastHeard: now))
+    case .rejoined(let id, let holdings): rejoin(id, holdings, &effects)
     case .lost(let id): lose(id, &effects)
     case .heard(let id): hear(id)
     case .tick(let time): tick(time)
@@ -122,6 +136,9 @@ struct Coordinator {
     case .failed(let id, let attempt, let error):
       guard worker(id)?.running == attempt else { return }
       end(.fail(error), &effects)
+    case .gaveUp(let id, let attempt, let error):
+      hear(id)
+      giveUp(id, attempt, error, &effects)
     case .stalled(let id, let partition, let attempt, let map):
       hear(id)
       resolveStall(id, Attempt(task: .reduce(partition), number: attempt), map, &effects)
@@ -176,6 +193,48 @@ struct Coordinator {
     effects.append(.spawn)
   }
 
+  private mutating func giveUp(
+    _ id: WorkerID, _ attempt: Attempt, _ error: MapReduceError,
+    _ effects: inout [CoordinatorEffect]
+  ) {
+    guard let index = index(id), workers[index].running == attempt else { return }
+    workers[index].running = nil
+    if countDeath(attempt.task) >= Coordinator.deathLimit { end(.fail(error), &effects) }
+  }
+
+  /// Takes a worker back: what it finished counts, what it runs goes on where it is of use, and what
+  /// was ordered and never reached it is ordered anew.
+  private mutating func rejoin(
+    _ id: WorkerID, _ holdings: WorkerHoldings, _ effects: inout [CoordinatorEffect]
+  ) {
+    let place = index(id) ?? workers.count
+    if place == workers.count { workers.append(Worker(id: id, lastHeard: now)) }
+    hear(id)
+    workers[place].running = nil
+    for map in maps.indices { maps[map].copies.removeAll { $0.worker == id } }
+    for held in holdings.maps where maps.indices.contains(held.map) && !isOver {
+      accept(id, held.map, held.attempt, held.report, &effects)
+    }
+    for held in holdings.parts where parts.indices.contains(held.partition) && !isOver {
+      accept(id, held.partition, held.attempt, held.info, &effects)
+    }
+    guard !isOver, let running = holdings.running else { return }
+    if isUseful(running.task) {
+      workers[place].running = running
+      workers[place].startedAt = now
+    } else {
+      effects.append(.abandon(id, running))
+    }
+  }
+
+  /// Whether there is such a task and it has no result yet.
+  private func isUseful(_ task: TaskID) -> Bool {
+    switch task {
+    case .map(let map): maps.indices.contains(map) && bestCopy(map) == nil
+    case .reduce(let part): parts.indices.contains(part) && parts[part].info == nil
+    }
+  }
+
   private mutating func countDeath(_ task: TaskID) -> Int {
     switch task {
     case .map(let map):
@@ -194,6 +253,14 @@ struct Coordinator {
     _ effects: inout [CoordinatorEffect]
   ) {
     guard settle(id, Attempt(task: .map(map), number: attempt)) else { return }
+    accept(id, map, attempt, report, &effects)
+  }
+
+  /// Takes the output of a map that a worker has.
+  private mutating func accept(
+    _ id: WorkerID, _ map: Int, _ attempt: Int, _ report: MapReport,
+    _ effects: inout [CoordinatorEffect]
+  ) {
     if let digest = maps[map].digest {
       guard digest == report.digest else {
         let error = MapReduceError(
@@ -234,9 +301,16 @@ struct Coordinator {
     _ id: WorkerID, _ partition: Int, _ attempt: Int, _ info: PartInfo,
     _ effects: inout [CoordinatorEffect]
   ) {
-    guard settle(id, Attempt(task: .reduce(partition), number: attempt)),
-      parts[partition].info == nil
-    else { return }
+    guard settle(id, Attempt(task: .reduce(partition), number: attempt)) else { return }
+    accept(id, partition, attempt, info, &effects)
+  }
+
+  /// Takes a part that a worker has finished, when it is the first.
+  private mutating func accept(
+    _ id: WorkerID, _ partition: Int, _ attempt: Int, _ info: PartInfo,
+    _ effects: inout [CoordinatorEffect]
+  ) {
+    guard parts[partition].info == nil else { return }
     parts[partition].info = info
     summary.add(info, names: counters)
     effects.append(.log(.elected(partition: partition, attempt: attempt, info)))
@@ -291,6 +365,11 @@ struct Coordinator {
     workers.contains { $0.running?.task == task && !$0.isSuspected }
   }
 
+  /// Whether the map was done under an earlier coordinator and its holder may still be back.
+  private func isAwaited(_ map: Int) -> Bool {
+    now < awaitsHoldersUntil && maps[map].digest != nil && maps[map].report == nil
+  }
+
   private func bestCopy(_ map: Int) -> MapSource? {
     maps[map].copies.first { isTrusted($0.worker) }
   }
@@ -299,7 +378,7 @@ struct Coordinator {
     guard workers.contains(where: isIdle), parts.contains(where: { $0.info == nil }) else { return }
     var waiting = maps.indices.filter { bestCopy($0) == nil }
     let mapsAreDone = waiting.isEmpty
-    waiting.removeAll { isRunning(.map($0)) }
+    waiting.removeAll { isRunning(.map($0)) || isAwaited($0) }
     var tasks = waiting.map { TaskID.map($0) }
     if mapsAreDone {
       tasks = parts.indices

@@ -27,10 +27,35 @@ struct MapReport: Hashable, Sendable {
   var digest: UInt64 = 0
 }
 
+/// What a worker has of a job when it comes back: what it runs, and all its reports that may not have
+/// been heard.
+struct WorkerHoldings: Hashable, Sendable {
+  var running: Attempt?
+  /// The outputs it keeps, in order of maps.
+  var maps: [HeldMap] = []
+  /// The part files it has finished, in order of partitions.
+  var parts: [HeldPart] = []
+
+  struct HeldMap: Hashable, Sendable {
+    var map: Int
+    var attempt: Int
+    var report: MapReport
+  }
+
+  struct HeldPart: Hashable, Sendable {
+    var partition: Int
+    var attempt: Int
+    var info: PartInfo
+  }
+}
+
 /// What the coordinator is told.
 enum CoordinatorEvent {
   /// A worker of the right program has introduced itself.
   case joined(WorkerID)
+  /// A worker that served another coordinator of this job, or this one on another connection, is back
+  /// with what it holds.
+  case rejoined(WorkerID, WorkerHoldings)
   /// A worker is gone: its connection ended or its process did.
   case lost(WorkerID)
   /// A worker lives; every message of it says so, besides what it says.
@@ -41,6 +66,9 @@ enum CoordinatorEvent {
   case reduceDone(WorkerID, partition: Int, attempt: Int, PartInfo)
   /// An attempt ended with an error of the job, its input or its output.
   case failed(WorkerID, Attempt, MapReduceError)
+  /// An attempt ended without a result and through no fault of the job: what it needed could not be
+  /// reached. It is tried again, a few times.
+  case gaveUp(WorkerID, Attempt, MapReduceError)
   /// A running reduce gets nothing for the output of a map.
   case stalled(WorkerID, partition: Int, attempt: Int, map: Int)
   /// The ledger has the decision, and will for ever.

@@ -17,6 +17,8 @@ struct JobRecord: Hashable, Sendable {
   var name: String
   /// How many coordinators it has had. Only the last one's decisions count.
   var incarnation = 0
+  /// The process that asked for it, if it is one that can go on with another coordinator.
+  var session: UInt64 = 0
   var digests: [Int: UInt64] = [:]
   var parts: [Int: ElectedPart] = [:]
   var maps: Int
@@ -28,6 +30,9 @@ struct JobRecord: Hashable, Sendable {
     var attempt: Int
     var info: PartInfo
   }
+
+  /// How many decisions there are.
+  var decisionCount: Int { digests.count + parts.count + (outcome == nil ? 0 : 1) }
 
   /// Adds a decision.
   mutating func note(_ decision: Decision) {
@@ -75,6 +80,7 @@ extension JobRecord {
   init(_ reader: inout PayloadReader) throws {
     name = try reader.text()
     incarnation = try reader.number()
+    session = try reader.word()
     maps = try reader.number()
     partitions = try reader.number()
     let outcome = try reader.number()
@@ -86,6 +92,7 @@ extension JobRecord {
   func write(_ writer: inout PayloadWriter) {
     writer.put(name)
     writer.put(incarnation)
+    writer.put(session)
     writer.put(maps)
     writer.put(partitions)
     writer.put(outcome.map { $0 ? 1 : 2 } ?? 0)

@@ -8,12 +8,16 @@ public import CycladesReplication
 /// whoever goes on with a job elects no other attempt at a part, and two coordinators that both think
 /// they lead cannot both publish.
 ///
-///   announce (job) -> incarnation, record       decide (job, incarnation, decision) -> done | refused
-///   cancel (job)                                list -> records
+///   announce (job, session) -> record    decide (job, incarnation, decision) -> done | refused
+///   cancel (job) -> done                 register (node, address) -> done
+///
+/// A query is answered with all there is.
 public struct JobLedger: StateMachine {
   private var jobs: [UInt64: JobRecord] = [:]
   /// Jobs in order of their first announcement; the oldest ended ones are forgotten.
   private var order: [UInt64] = []
+  /// Where the nodes of a cluster take jobs.
+  private var nodes: [UInt64: String] = [:]
 
   /// The most jobs that are remembered.
   private static let jobLimit = 1000
@@ -26,6 +30,7 @@ public struct JobLedger: StateMachine {
     case announce = 1
     case decide, cancel, list
     case done, superseded, cancelled, malformed
+    case register
   }
 
   /// Applies an announcement, a decision or a cancellation.
@@ -50,10 +55,14 @@ public struct JobLedger: StateMachine {
     let job = try reader.word()
     switch verb {
     case .announce:
-      let fresh = JobRecord(
+      var fresh = JobRecord(
         name: try reader.text(), maps: try reader.number(), partitions: try reader.number())
+      fresh.session = try reader.word()
       var record = jobs[job] ?? fresh
-      if record.outcome != nil || record.isCancelled {
+      // Who asked may not have heard that it is complete.
+      let isHeard = record.session == 0 || record.session != fresh.session
+      record.session = fresh.session
+      if record.isCancelled || record.outcome == false || record.outcome == true && isHeard {
         // The same job, asked for once more after its end.
         let incarnation = record.incarnation
         record = fresh
@@ -67,9 +76,9 @@ public struct JobLedger: StateMachine {
     case .decide:
       let incarnation = try reader.number()
       let decision = try Decision(&reader)
-      guard var record = jobs[job], record.incarnation == incarnation, record.outcome == nil else {
-        return writer.put(Verb.superseded.rawValue)
-      }
+      guard var record = jobs[job], record.incarnation == incarnation,
+        record.outcome == nil || decision == .ended(isComplete: true) && record.outcome == true
+      else { return writer.put(Verb.superseded.rawValue) }
       guard !record.isCancelled else { return writer.put(Verb.cancelled.rawValue) }
       record.note(decision)
       jobs[job] = record
@@ -77,6 +86,9 @@ public struct JobLedger: StateMachine {
     case .cancel:
       jobs[job]?.isCancelled = true
       writer.put((jobs[job] == nil ? Verb.superseded : .done).rawValue)
+    case .register:
+      nodes[job] = try reader.text()
+      writer.put(Verb.done.rawValue)
     default: throw MapReduceError(.protocolViolation, "no command of a ledger")
     }
   }
@@ -98,6 +110,10 @@ public struct JobLedger: StateMachine {
       writer.put(job)
       jobs[job]?.write(&writer)
     }
+    writer.put(nodes.sorted { $0.key < $1.key }) { writer, node in
+      writer.put(node.key)
+      writer.put(node.value)
+    }
     return writer.bytes
   }
 
@@ -106,15 +122,22 @@ public struct JobLedger: StateMachine {
 
   /// Takes a snapshot's only part.
   public mutating func restore(_ part: RawSpan) throws {
-    for (job, record) in try JobLedger.records(part.copied()) {
+    let state = try JobLedger.contents(part.copied())
+    for (job, record) in state.jobs {
       jobs[job] = record
       order.append(job)
     }
+    nodes = Dictionary(state.nodes) { $1 }
   }
 
-  /// The jobs of an answer to a query.
-  static func records(_ bytes: [UInt8]) throws -> [(UInt64, JobRecord)] {
+  /// What an answer to a query says.
+  static func contents(
+    _ bytes: [UInt8]
+  ) throws -> (jobs: [(UInt64, JobRecord)], nodes: [(UInt64, String)]) {
     var reader = PayloadReader(bytes)
-    return try reader.list { (try $0.word(), try JobRecord(&$0)) }
+    return (
+      try reader.list { (try $0.word(), try JobRecord(&$0)) },
+      try reader.list { (try $0.word(), try $0.text()) }
+    )
   }
 }

@@ -7,11 +7,14 @@ final class MapTask {
   private let work: MapWork
   private let format: RecordFormat
   private let memory: TaskMemory
+  private let files: any FileSource
   private var reader: SplitReader
 
   init(
-    _ name: MapAttempt, _ split: InputSplit, code: JobCode, setup: JobSetup, memory: TaskMemory
+    _ name: MapAttempt, _ split: InputSplit, code: JobCode, setup: JobSetup, memory: TaskMemory,
+    files: any FileSource = LocalFiles()
   ) throws {
+    self.files = files
     self.code = try code.makeTask(setup.arguments)
     self.memory = memory
     format = code.format
@@ -21,14 +24,14 @@ final class MapTask {
     work = try MapWork(
       code, memory: memory, partitioner: partitioner, output: output,
       badRecordLimit: setup.badRecordLimit)
-    reader = SplitReader(split, format: code.format, region: memory.window)
+    reader = SplitReader(split, format: code.format, region: memory.window, files: files)
   }
 
   /// What was counted so far.
   var counters: MapCounters { work.counters }
   var badRecords: [BadRecord] { work.badRecords }
 
-  /// Maps one window; false at the end of the split.
+  /// Maps one window; false at the end of the split. Throws `InputNotReady` while input is on its way.
   func step() throws -> Bool {
     try unsafe reader.withNextWindow { window in
       work.beginWindow(at: reader.position, byteCount: window.count)
@@ -38,7 +41,7 @@ final class MapTask {
 
   /// Goes on with another split, as part of the same task.
   func go(on split: InputSplit) {
-    reader = SplitReader(split, format: format, region: memory.window)
+    reader = SplitReader(split, format: format, region: memory.window, files: files)
   }
 
   /// Seals the output; called once, after the last step.

@@ -6,6 +6,8 @@ struct InputSegment: Hashable, Sendable {
   /// The size of the whole file when the job was planned. What is appended later is not read; a file
   /// that got shorter is an error.
   var fileByteCount: Int
+  /// Of the file on its machine when the job was planned: who finds the same at the path has the file.
+  var identity: UInt64 = 0
 
   var coding: InputCoding { InputCoding(path: path) }
 }
@@ -52,7 +54,8 @@ struct InputPlan: Sendable {
       length = min(length, file.byteCount - offset)
       open.segments.append(
         InputSegment(
-          path: file.path, offset: offset, byteCount: length, fileByteCount: file.byteCount))
+          path: file.path, offset: offset, byteCount: length, fileByteCount: file.byteCount,
+          identity: file.identity))
       offset += length
       openBytes += length
       if openBytes + unit > splitBytes { closeSplit() }
@@ -64,7 +67,8 @@ struct InputPlan: Sendable {
     if openBytes + file.byteCount > splitBytes { closeSplit() }
     open.segments.append(
       InputSegment(
-        path: file.path, offset: 0, byteCount: file.byteCount, fileByteCount: file.byteCount))
+        path: file.path, offset: 0, byteCount: file.byteCount, fileByteCount: file.byteCount,
+        identity: file.identity))
     openBytes += file.byteCount
     if openBytes >= splitBytes { closeSplit() }
   }
@@ -80,6 +84,7 @@ struct InputPlan: Sendable {
 struct InputFile: Hashable, Sendable {
   var path: String
   var byteCount: Int
+  var identity: UInt64 = 0
 }
 
 /// Finds the files that paths stand for.
@@ -114,7 +119,7 @@ enum InputFiles {
     if status.isDirectory {
       try addFolder(path, to: &files)
     } else if status.isRegular {
-      files.append(InputFile(path: path, byteCount: status.byteCount))
+      files.append(InputFile(path: path, byteCount: status.byteCount, identity: status.identity))
     } else {
       throw MapReduceError(.input, "cannot read input '\(path)': neither a file nor a folder")
     }
@@ -128,7 +133,7 @@ enum InputFiles {
       let path = folder.hasSuffix("/") ? folder + name : folder + "/" + name
       guard let status = Files.status(path) else { throw Files.failed(.input, "read input", path) }
       if status.isRegular {
-        files.append(InputFile(path: path, byteCount: status.byteCount))
+        files.append(InputFile(path: path, byteCount: status.byteCount, identity: status.identity))
       } else if status.isDirectory && !Files.isLink(path) {
         try addFolder(path, to: &files)
       }

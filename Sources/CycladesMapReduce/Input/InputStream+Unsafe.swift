@@ -24,10 +24,24 @@ enum InputCoding: Int, Hashable, Sendable {
   }
 }
 
+/// Says that input is on its way: whoever reads asks again later, and nothing has changed.
+struct InputNotReady: Error {}
+
+/// Where the bytes of input files are.
+protocol FileSource: AnyObject {
+  /// Opens the file of a segment, as it is.
+  func open(_ segment: InputSegment) throws -> any InputStream
+}
+
+/// Files of this machine.
+final class LocalFiles: FileSource {
+  func open(_ segment: InputSegment) throws -> any InputStream { try PlainStream(segment.path) }
+}
+
 /// The bytes of an input file from front to back: as they are, or decompressed.
 protocol InputStream: AnyObject {
   /// Reads up to `count` bytes of what begins at `offset`; 0 only at the end. A decompressing stream is
-  /// always asked for what follows what it gave before.
+  /// always asked for what follows what it gave before. May throw `InputNotReady`.
   func read(into start: UnsafeMutableRawPointer, count: Int, at offset: Int) throws -> Int
 }
 
@@ -56,28 +70,30 @@ final class PlainStream: InputStream {
 #if Compression
   /// What both decompressors share: compressed bytes at hand.
   private struct CompressedInput {
-    let file: PlainStream
+    let file: any InputStream
     let path: String
     var bytes = [UInt8](repeating: 0, count: 256 << 10)
     var next = 0
     var filled = 0
     private var offset = 0
 
-    init(_ path: String) throws {
-      file = try PlainStream(path)
+    init(_ path: String, _ file: any InputStream) {
+      self.file = file
       self.path = path
     }
 
     /// Reads more when all is used up; false at the end of the file.
     mutating func fill() throws -> Bool {
       if next < filled { return true }
-      next = 0
       let position = offset
-      filled = try unsafe bytes.withUnsafeMutableBytes {
+      // Nothing changes when this throws.
+      let count = try unsafe bytes.withUnsafeMutableBytes {
         unsafe try file.read(into: $0.baseAddress.unsafelyUnwrapped, count: $0.count, at: position)
       }
-      offset += filled
-      return filled > 0
+      next = 0
+      filled = count
+      offset += count
+      return count > 0
     }
 
     func corrupt(_ reason: String) -> MapReduceError {
@@ -92,8 +108,8 @@ final class PlainStream: InputStream {
     private var state = unsafe z_stream()
     private var isInsideMember = false
 
-    init(_ path: String) throws {
-      input = try CompressedInput(path)
+    init(_ path: String, _ file: any InputStream) throws {
+      input = CompressedInput(path, file)
       let result = unsafe inflateInit2_(
         &state, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
       guard result == Z_OK else { throw outOfMemory(64 << 10) }
@@ -137,8 +153,8 @@ final class PlainStream: InputStream {
     private let state: OpaquePointer
     private var isInsideFrame = false
 
-    init(_ path: String) throws {
-      input = try CompressedInput(path)
+    init(_ path: String, _ file: any InputStream) throws {
+      input = CompressedInput(path, file)
       guard let state = unsafe ZSTD_createDCtx() else { throw outOfMemory(128 << 10) }
       unsafe self.state = state
     }
@@ -172,13 +188,13 @@ final class PlainStream: InputStream {
 #endif
 
 extension InputCoding {
-  /// Opens a file.
-  func open(_ path: String) throws -> any InputStream {
+  /// What is in a file.
+  func decode(_ file: any InputStream, path: String) throws -> any InputStream {
     switch self {
-    case .plain: return try PlainStream(path)
+    case .plain: return file
     #if Compression
-      case .gzip: return try GzipStream(path)
-      case .zstd: return try ZstdStream(path)
+      case .gzip: return try GzipStream(path, file)
+      case .zstd: return try ZstdStream(path, file)
     #else
       case .gzip, .zstd:
         throw MapReduceError(

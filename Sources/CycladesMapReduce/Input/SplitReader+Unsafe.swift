@@ -35,23 +35,26 @@ import Glibc
   private var fileEnd = 0
 
   private let windowBytes: Int
+  private let files: any FileSource
 
   init(
     _ split: InputSplit, format: RecordFormat, region: Region,
-    windowBytes: Int = 512 << 10, recordLimit: Int = TaskMemory.recordLimit
+    files: any FileSource = LocalFiles(), windowBytes: Int = 512 << 10,
+    recordLimit: Int = TaskMemory.recordLimit
   ) {
     segments = split.segments[...]
     self.format = format
     self.region = region
     self.recordLimit = recordLimit
     self.windowBytes = windowBytes
+    self.files = files
   }
 
   /// Where the next window begins, or the last one ended.
   var position: InputPosition { InputPosition(path: segment.path, offset: base + from) }
 
   /// Hands the next whole records to `body`, with their ends and with 16 readable bytes behind;
-  /// false at the end of the split.
+  /// false at the end of the split. Throws `InputNotReady` while input is on its way.
   func withNextWindow(_ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
     while true {
       if stream == nil, try !openNext() { return false }
@@ -71,7 +74,7 @@ import Glibc
   private func openNext() throws -> Bool {
     guard let next = segments.popFirst() else { return false }
     segment = next
-    stream = try next.coding.open(next.path)
+    stream = try next.coding.decode(files.open(next), path: next.path)
     skipping = next.offset > 0 && format.cutUnit == 1
     base = skipping ? next.offset - 1 : next.offset
     from = 0

@@ -84,6 +84,15 @@ final class OutputFolder {
     return found
   }
 
+  /// The partitions whose part is there, under either of its names.
+  func parts(of attempts: [Int: Int]) -> Set<Int> {
+    Set(
+      attempts.filter { partition, attempt in
+        Files.status(temporaryPath(partition: partition, attempt: attempt)) != nil
+          || Files.status(finalPath(partition: partition)) != nil
+      }.keys)
+  }
+
   private func finalPath(partition: Int) -> String {
     "\(path)/\(OutputFolder.partName(partition))\(suffix)"
   }

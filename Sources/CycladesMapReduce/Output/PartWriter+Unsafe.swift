@@ -11,34 +11,40 @@ struct PartInfo: Hashable, Sendable {
   var counters: [Int] = []
 }
 
-/// Writes a part under a temporary name. Whoever elects the attempt renames it.
+/// Where the bytes of a part go.
+protocol PartFile: AnyObject {
+  func append(_ bytes: UnsafeRawBufferPointer) throws
+  /// Makes the file durable under its temporary name, or has that begun.
+  func finish(_ info: PartInfo, syncs: Bool) throws
+}
+
+/// Makes the bytes of a part, and tells what they are. Whoever elects the attempt names it.
 @safe final class PartWriter {
-  let path: String
   private(set) var recordCount = 0
   private var byteCount = 0
-  private var file: Int32
+  private let file: any PartFile
   private let syncs: Bool
   private let compressor: (any PartCompressor)?
   private let digest: OpaquePointer
 
-  init(path: String, compression: OutputCompression = .none, syncs: Bool = true) throws {
-    self.path = path
+  init(
+    to file: any PartFile, compression: OutputCompression = .none, syncs: Bool = true
+  ) throws {
+    self.file = file
     self.syncs = syncs
     compressor = try compression.makeCompressor()
-    file = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-    guard file >= 0 else { throw Files.failed(.output, "write", path) }
     guard let digest = unsafe cyc_shuffle_digest_create() else { throw outOfMemory(1024) }
     unsafe self.digest = digest
   }
 
-  deinit {
-    unsafe cyc_shuffle_digest_destroy(digest)
-    if file >= 0 {
-      // Never finished: nobody will ask for it.
-      close(file)
-      unsafe unlink(path)
-    }
+  /// A part in a file of this machine.
+  convenience init(
+    path: String, compression: OutputCompression = .none, syncs: Bool = true
+  ) throws {
+    try self.init(to: LocalPartFile(path), compression: compression, syncs: syncs)
   }
+
+  deinit { unsafe cyc_shuffle_digest_destroy(digest) }
 
   /// Appends output of so many records.
   func write(_ text: borrowing ByteWriter, records: Int) throws {
@@ -56,7 +62,49 @@ struct PartInfo: Hashable, Sendable {
     recordCount += records
   }
 
-  private func append(_ bytes: UnsafeRawBufferPointer) throws {
+  /// Appends bytes as they are.
+  func append(_ bytes: UnsafeRawBufferPointer) throws {
+    guard let start = bytes.baseAddress, bytes.count > 0 else { return }
+    try unsafe file.append(bytes)
+    unsafe cyc_shuffle_digest_update(
+      digest, start.assumingMemoryBound(to: UInt8.self), bytes.count)
+    byteCount += bytes.count
+  }
+
+  /// Ends the part and has its file made durable.
+  func finish(counters: [Int] = []) throws -> PartInfo {
+    if let compressor {
+      try unsafe compressor.compress(UnsafeRawBufferPointer(start: nil, count: 0), isLast: true) {
+        try unsafe append($0)
+      }
+    }
+    let info = PartInfo(
+      byteCount: byteCount, recordCount: recordCount,
+      digest: unsafe cyc_shuffle_digest_value(digest), counters: counters)
+    try file.finish(info, syncs: syncs)
+    return info
+  }
+}
+
+/// A part in a file of this machine, which vanishes unless it is finished.
+final class LocalPartFile: PartFile {
+  private let path: String
+  private var file: Int32
+
+  init(_ path: String) throws {
+    self.path = path
+    file = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    guard file >= 0 else { throw Files.failed(.output, "write", path) }
+  }
+
+  deinit {
+    guard file >= 0 else { return }
+    // Never finished: nobody will ask for it.
+    close(file)
+    unsafe unlink(path)
+  }
+
+  func append(_ bytes: UnsafeRawBufferPointer) throws {
     guard let start = bytes.baseAddress else { return }
     var written = 0
     while written < bytes.count {
@@ -65,24 +113,12 @@ struct PartInfo: Hashable, Sendable {
       guard count > 0 else { throw Files.failed(.output, "write", path) }
       written += count
     }
-    unsafe cyc_shuffle_digest_update(
-      digest, start.assumingMemoryBound(to: UInt8.self), bytes.count)
-    byteCount += bytes.count
   }
 
-  /// Makes the file durable under its temporary name.
-  func finish(counters: [Int] = []) throws -> PartInfo {
-    if let compressor {
-      try unsafe compressor.compress(UnsafeRawBufferPointer(start: nil, count: 0), isLast: true) {
-        try unsafe append($0)
-      }
-    }
+  func finish(_ info: PartInfo, syncs: Bool) throws {
     guard !syncs || fsync(file) == 0 else { throw Files.failed(.output, "sync", path) }
     let result = close(file)
     file = -1
     guard result == 0 else { throw Files.failed(.output, "close", path) }
-    return PartInfo(
-      byteCount: byteCount, recordCount: recordCount,
-      digest: unsafe cyc_shuffle_digest_value(digest), counters: counters)
   }
 }

@@ -22,35 +22,36 @@ extension Replica: DecisionLog {}
   }
 
   private enum Question: Sendable {
-    case announce(name: String, maps: Int, partitions: Int)
+    case announce(name: String, maps: Int, partitions: Int, session: UInt64)
     case decide(Decision)
   }
 
   private let questions: AsyncStream<Question>.Continuation
 
-  /// The host lives longer than its reactor runs, and answers are delivered by that alone.
-  private struct Host: @unchecked Sendable {
-    unowned let host: CoordinatorHost
+  /// Held until the last question is answered; touched on the reactor's thread alone.
+  private struct Asker: @unchecked Sendable {
+    let driver: JobDriver
   }
 
-  init(_ ledger: any DecisionLog, job: UInt64, host: CoordinatorHost, on reactor: Reactor) {
+  init(_ ledger: any DecisionLog, job: UInt64, for driver: JobDriver, on reactor: Reactor) {
     let (stream, questions) = AsyncStream.makeStream(of: Question.self)
     self.questions = questions
-    let reference = Host(host: host)
+    let asker = Asker(driver: driver)
     let mailbox = reactor.mailbox
     Task {
       var incarnation = 0
       for await question in stream {
         let answer = await LedgerLink.ask(ledger, job, question, &incarnation)
-        guard mailbox.post({ reference.host.answered(answer) }) else { return }
+        guard mailbox.post({ asker.driver.answered(answer) }) else { return }
       }
     }
   }
 
-  func announce(_ job: PlannedJob) {
+  func announce(_ job: JobOrder, session: UInt64) {
     questions.yield(
       .announce(
-        name: job.setup.name, maps: job.plan.splits.count, partitions: job.setup.partitions))
+        name: job.setup.name, maps: job.splits.count, partitions: job.setup.partitions,
+        session: session))
   }
 
   func propose(_ decision: Decision) { questions.yield(.decide(decision)) }
@@ -63,12 +64,13 @@ extension Replica: DecisionLog {}
   ) async -> Answer {
     var writer = PayloadWriter()
     switch question {
-    case .announce(let name, let maps, let partitions):
+    case .announce(let name, let maps, let partitions, let session):
       writer.put(JobLedger.Verb.announce.rawValue)
       writer.put(job)
       writer.put(name)
       writer.put(maps)
       writer.put(partitions)
+      writer.put(session)
     case .decide(let decision):
       writer.put(JobLedger.Verb.decide.rawValue)
       writer.put(job)
@@ -91,47 +93,5 @@ extension Replica: DecisionLog {}
     } catch {
       return .refused(MapReduceError(.ledger, "the job's ledger does not answer", cause: error))
     }
-  }
-}
-
-/// A job as its ledger knows it.
-public struct JobStatus: Sendable, Hashable {
-  /// Names the job for `cancel`.
-  public var id: UInt64
-  /// Of the job's type.
-  public var name: String
-  /// How many coordinators it has had.
-  public var coordinators: Int
-  /// Map tasks in all, and those that were done once.
-  public var maps: Int
-  /// Map tasks that were done once.
-  public var mapsDone: Int
-  /// Parts in all.
-  public var parts: Int
-  /// Parts that are done for good.
-  public var partsDone: Int
-  /// `running`, `complete`, `failed` or `cancelled`.
-  public var state: String
-}
-
-extension MapReduce {
-  /// The jobs of a ledger, in order of their first start: those that run, and the last that ended.
-  public static func jobs(in ledger: any DecisionLog) async throws -> [JobStatus] {
-    try JobLedger.records(try await ledger.read([])).map { id, record in
-      JobStatus(
-        id: id, name: record.name, coordinators: record.incarnation, maps: record.maps,
-        mapsDone: record.digests.count, parts: record.partitions, partsDone: record.parts.count,
-        state: record.isCancelled
-          ? "cancelled" : record.outcome.map { $0 ? "complete" : "failed" } ?? "running")
-    }
-  }
-
-  /// Cancels a job of a ledger: its coordinator stops at its next decision. False when there is none.
-  public static func cancel(_ job: UInt64, in ledger: any DecisionLog) async throws -> Bool {
-    var writer = PayloadWriter()
-    writer.put(JobLedger.Verb.cancel.rawValue)
-    writer.put(job)
-    var reader = PayloadReader(try await ledger.propose(writer.bytes))
-    return try reader.number() == JobLedger.Verb.done.rawValue
   }
 }

@@ -1,4 +1,4 @@
-internal import CycladesTransport
+public import CycladesTransport
 public import Logging
 
 /// The worker role of a program.
@@ -23,11 +23,38 @@ public enum MapReduceWorker {
     return true
   }
 
-  private static func serve(_ bond: WorkerBond, jobs: JobRegistry, logger: Logger) throws {
+  /// Serves a cluster, one job after the other, on the calling thread, which it blocks.
+  ///
+  /// Returns when `cancellation` says so. Throws when this process cannot serve: the address or the
+  /// spill folder cannot be used, or its program is another build than that of the nodes.
+  ///
+  /// - Parameter nodes: Some of the nodes; they tell of the others.
+  public static func serve(
+    nodes: [SocketAddress], configuration: ClusterWorkerConfiguration = .init(),
+    jobs: JobRegistry, logger: Logger, cancellation: JobCancellation = JobCancellation()
+  ) throws {
+    guard !nodes.isEmpty else { throw MapReduceError(.usage, "no node of the cluster is named") }
+    guard configuration.memoryBytes >= 64 << 20 else {
+      throw MapReduceError(.usage, "memory must be 64 MiB or more")
+    }
+    let reactor = try makeReactor(memoryBytes: configuration.memoryBytes, logger)
+    let host = ClusterWorkerHost(
+      on: reactor, nodes: nodes, configuration, jobs: jobs,
+      build: try ChildProcess.buildDigest(of: "/proc/self/exe"), cancellation: cancellation)
+    try host.start()
+    try reactor.run()
+    if let failure = host.failure { throw failure }
+  }
+
+  private static func makeReactor(memoryBytes: Int, _ logger: Logger) throws -> Reactor {
     var configuration = ReactorConfiguration()
-    configuration.poolBudgetBytes = max(1 << 30, bond.memoryBytes * 2)
+    configuration.poolBudgetBytes = max(1 << 30, memoryBytes * 2)
     configuration.receiveBlocks = 16
-    let reactor = try Reactor(configuration, logger: logger)
+    return try Reactor(configuration, logger: logger)
+  }
+
+  private static func serve(_ bond: WorkerBond, jobs: JobRegistry, logger: Logger) throws {
+    let reactor = try makeReactor(memoryBytes: bond.memoryBytes, logger)
     let host = WorkerHost(
       on: reactor, jobs: jobs, bond: bond, build: try ChildProcess.buildDigest(of: "/proc/self/exe")
     )

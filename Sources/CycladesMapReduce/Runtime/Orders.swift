@@ -1,3 +1,5 @@
+internal import CycladesTransport
+
 /// What a worker says first.
 struct Hello {
   /// Proves that it was started by this coordinator.
@@ -36,50 +38,70 @@ struct Hello {
 /// What the coordinator answers: the job.
 struct Welcome {
   var worker: WorkerID
+  /// Known to the workers of this job alone; they greet each other with it.
+  var token: UInt64
   var setup: JobSetup
   var mapCount: Int
   var patienceMilliseconds: Int
+  /// Where files are, when they may not be here.
+  var home: JobHomeAddress?
 
-  init(worker: WorkerID, setup: JobSetup, mapCount: Int, patienceMilliseconds: Int) {
+  init(_ order: JobOrder, worker: WorkerID, token: UInt64, home: JobHomeAddress? = nil) {
     self.worker = worker
-    self.setup = setup
-    self.mapCount = mapCount
-    self.patienceMilliseconds = patienceMilliseconds
+    self.token = token
+    setup = order.setup
+    mapCount = order.splits.count
+    patienceMilliseconds = order.patienceMilliseconds
+    self.home = home
   }
 
   init(_ payload: [UInt8]) throws {
     var reader = PayloadReader(payload)
     worker = WorkerID(rawValue: try reader.number())
-    setup = JobSetup(
+    token = try reader.word()
+    setup = try JobSetup(&reader)
+    mapCount = try reader.number()
+    patienceMilliseconds = try reader.number()
+    home = try reader.list { try JobHomeAddress(&$0) }.first
+  }
+
+  var payload: [UInt8] {
+    var writer = PayloadWriter()
+    writer.put(worker.rawValue)
+    writer.put(token)
+    setup.write(&writer)
+    writer.put(mapCount)
+    writer.put(patienceMilliseconds)
+    writer.put(home.map { [$0] } ?? []) { $1.write(&$0) }
+    return writer.bytes
+  }
+}
+
+extension JobSetup {
+  init(_ reader: inout PayloadReader) throws {
+    self.init(
       name: try reader.text(), version: try reader.number(),
       arguments: try reader.list { try $0.text() }, partitions: try reader.number(),
       badRecordLimit: try reader.number())
     guard let format = OutputFormat(rawValue: try reader.text()),
       let compression = OutputCompression(rawValue: try reader.text())
     else { throw MapReduceError(.protocolViolation, "the coordinator named an unknown format") }
-    setup.format = format
-    setup.compression = compression
-    setup.syncs = try reader.number() != 0
-    setup.boundaries = try reader.list { try $0.bytes() }
-    mapCount = try reader.number()
-    patienceMilliseconds = try reader.number()
+    self.format = format
+    self.compression = compression
+    syncs = try reader.number() != 0
+    boundaries = try reader.list { try $0.bytes() }
   }
 
-  var payload: [UInt8] {
-    var writer = PayloadWriter()
-    writer.put(worker.rawValue)
-    writer.put(setup.name)
-    writer.put(setup.version)
-    writer.put(setup.arguments) { $0.put($1) }
-    writer.put(setup.partitions)
-    writer.put(setup.badRecordLimit)
-    writer.put(setup.format.rawValue)
-    writer.put(setup.compression.rawValue)
-    writer.put(setup.syncs ? 1 : 0)
-    writer.put(setup.boundaries) { $0.put($1) }
-    writer.put(mapCount)
-    writer.put(patienceMilliseconds)
-    return writer.bytes
+  func write(_ writer: inout PayloadWriter) {
+    writer.put(name)
+    writer.put(version)
+    writer.put(arguments) { $0.put($1) }
+    writer.put(partitions)
+    writer.put(badRecordLimit)
+    writer.put(format.rawValue)
+    writer.put(compression.rawValue)
+    writer.put(syncs ? 1 : 0)
+    writer.put(boundaries) { $0.put($1) }
   }
 }
 
@@ -89,7 +111,7 @@ extension InputSplit {
     segments = try reader.list {
       InputSegment(
         path: try $0.text(), offset: try $0.number(), byteCount: try $0.number(),
-        fileByteCount: try $0.number())
+        fileByteCount: try $0.number(), identity: try $0.word())
     }
   }
 
@@ -100,6 +122,7 @@ extension InputSplit {
       $0.put($1.offset)
       $0.put($1.byteCount)
       $0.put($1.fileByteCount)
+      $0.put($1.identity)
     }
     return writer.bytes
   }
@@ -109,29 +132,30 @@ extension InputSplit {
 struct PeerSource: Hashable {
   var attempt: Int
   var worker: WorkerID
-  var port: UInt16
+  var address: SocketAddress
 
-  init(attempt: Int, worker: WorkerID, port: UInt16) {
+  init(attempt: Int, worker: WorkerID, address: SocketAddress) {
     self.attempt = attempt
     self.worker = worker
-    self.port = port
+    self.address = address
   }
 
   init(_ reader: inout PayloadReader) throws {
     attempt = try reader.number()
     worker = WorkerID(rawValue: try reader.number())
-    port = try reader.port()
+    address = try reader.address()
   }
 
   func write(_ writer: inout PayloadWriter) {
     writer.put(attempt)
     writer.put(worker.rawValue)
-    writer.put(Int(port))
+    writer.put(address)
   }
 }
 
 /// The order to reduce: where to write, and where every map's output is.
 struct ReduceOrder {
+  /// Empty when the part goes to the job's home.
   var path: String
   var sources: [PeerSource]
 
@@ -162,11 +186,7 @@ extension MapReport {
     counters.pairs = try reader.number()
     counters.inputBytes = try reader.number()
     counters.job = try reader.list { try $0.signed() }
-    badRecords = try reader.list {
-      BadRecord(
-        path: try $0.text(), offset: try $0.number(), byteCount: try $0.number(),
-        reason: try $0.text())
-    }
+    badRecords = try reader.list { try BadRecord(&$0) }
     shuffledRecords = try reader.number()
     shuffledBytes = try reader.number()
     digest = try reader.word()
@@ -179,16 +199,26 @@ extension MapReport {
     writer.put(counters.pairs)
     writer.put(counters.inputBytes)
     writer.put(counters.job) { $0.put($1) }
-    writer.put(badRecords) {
-      $0.put($1.path)
-      $0.put($1.offset)
-      $0.put($1.byteCount)
-      $0.put($1.reason)
-    }
+    writer.put(badRecords) { $1.write(&$0) }
     writer.put(shuffledRecords)
     writer.put(shuffledBytes)
     writer.put(digest)
     return writer.bytes
+  }
+}
+
+extension BadRecord {
+  init(_ reader: inout PayloadReader) throws {
+    self.init(
+      path: try reader.text(), offset: try reader.number(), byteCount: try reader.number(),
+      reason: try reader.text())
+  }
+
+  func write(_ writer: inout PayloadWriter) {
+    writer.put(path)
+    writer.put(offset)
+    writer.put(byteCount)
+    writer.put(reason)
   }
 }
 

@@ -1,3 +1,5 @@
+internal import CycladesTransport
+
 /// Writes integers and strings of a frame's payload, in order and without names.
 struct PayloadWriter {
   private(set) var bytes: [UInt8] = []
@@ -18,6 +20,8 @@ struct PayloadWriter {
     put(more.count)
     bytes += more
   }
+
+  mutating func put(_ address: SocketAddress) { put(address.description) }
 
   mutating func put<T>(_ values: [T], _ each: (inout PayloadWriter, T) -> Void) {
     put(values.count)
@@ -52,6 +56,15 @@ struct PayloadReader {
   mutating func port() throws -> UInt16 {
     guard let value = UInt16(exactly: try word()) else { throw PayloadReader.truncated }
     return value
+  }
+
+  /// An address in numbers; names are not looked up.
+  mutating func address() throws -> SocketAddress {
+    let text = try text()
+    guard text.allSatisfy({ $0.isHexDigit || ".:[]%".contains($0) }),
+      let address = try? SocketAddress(parsing: text)
+    else { throw PayloadReader.truncated }
+    return address
   }
 
   mutating func text() throws -> String {

@@ -39,41 +39,34 @@ struct PlannedJob {
     id = UInt64.random(in: 1...UInt64.max)
   }
 
+  /// The job as its coordinator needs it.
+  var order: JobOrder {
+    let patience = (configuration.patience / .milliseconds(1)).rounded()
+    return JobOrder(
+      id: id, setup: setup, splits: plan.splits, fileCount: plan.fileCount,
+      patienceMilliseconds: max(10, Int(clamping: Int64(patience))),
+      backups: configuration.backups)
+  }
+
   /// Names the job in a ledger: the same for the same work, whoever coordinates it.
-  var ledgerID: UInt64 {
+  ///
+  /// - Parameter exactly: Whether files that were written anew in the meantime make it another job.
+  func ledgerID(exactly: Bool = false) -> UInt64 {
     var writer = PayloadWriter()
-    writer.put(
-      Welcome(worker: WorkerID(rawValue: 0), setup: setup, mapCount: 0, patienceMilliseconds: 0)
-        .payload)
+    setup.write(&writer)
     writer.put(configuration.output)
-    for split in plan.splits { writer.put(split.payload) }
+    for var split in plan.splits {
+      for index in split.segments.indices where !exactly { split.segments[index].identity = 0 }
+      writer.put(split.payload)
+    }
     let bytes = writer.bytes
     return unsafe bytes.withUnsafeBytes { unsafe hash($0) }
   }
 
-  /// Silence after which a worker is suspected.
-  var patienceMilliseconds: Int {
-    max(10, Int(clamping: Int64((configuration.patience / .milliseconds(1)).rounded())))
-  }
-
   /// A summary with what is known before the start.
-  var summary: JobSummary {
-    var summary = JobSummary()
-    summary.inputFiles = plan.fileCount
-    summary.inputBytes = plan.byteCount
-    summary.mapTasks = plan.splits.count
-    summary.reduceTasks = setup.partitions
-    return summary
-  }
-
+  var summary: JobSummary { order.summary }
   /// Progress at the start.
-  var progress: JobProgress {
-    var progress = JobProgress()
-    progress.maps = plan.splits.count
-    progress.reduces = setup.partitions
-    progress.inputBytes = plan.byteCount
-    return progress
-  }
+  var progress: JobProgress { order.progress }
 }
 
 extension JobSummary {

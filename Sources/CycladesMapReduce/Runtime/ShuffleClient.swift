@@ -3,8 +3,8 @@ internal import CycladesTransport
 /// The connections on which a worker pulls from others: one per peer, made when it is needed.
 final class ShuffleClient: Endpoint {
   private let reactor: Reactor
-  private let job: UInt64
-  private let token: UInt64
+  private var job: UInt64 = 0
+  private var token: UInt64 = 0
   private var connections: [WorkerID: ConnectionID] = [:]
   private var peers: [ConnectionID: WorkerID] = [:]
   /// What is to be sent on connections that are not open yet.
@@ -14,10 +14,14 @@ final class ShuffleClient: Endpoint {
   /// Called when there may be something to do.
   var wake: () -> Void = {}
 
-  init(on reactor: Reactor, job: UInt64, token: UInt64) {
-    self.reactor = reactor
+  init(on reactor: Reactor) { self.reactor = reactor }
+
+  /// Pulls for a job from now on.
+  func serve(job: UInt64, token: UInt64) {
+    if job == self.job && token == self.token { return }
     self.job = job
     self.token = token
+    for connection in peers.keys { reactor.close(connection, flush: false) }
   }
 
   func send(_ pull: ShuffleFetch.Pull, partition: Int) {
@@ -34,7 +38,7 @@ final class ShuffleClient: Endpoint {
   private func connection(to source: PeerSource) -> ConnectionID {
     if let connection = connections[source.worker] { return connection }
     let connection = reactor.connect(
-      to: .loopback(port: source.port), mode: .frames(maximumSize: Frame.maximumSize),
+      to: source.address, mode: .frames(maximumSize: Frame.maximumSize),
       endpoint: self)
     connections[source.worker] = connection
     peers[connection] = source.worker

@@ -8,16 +8,22 @@ internal import CycladesTransport
 /// pullers, so there is nothing to repair when one of them dies.
 final class ShuffleServer: Endpoint {
   private let reactor: Reactor
-  private let job: UInt64
-  private let token: UInt64
+  private var job: UInt64 = 0
+  private var token: UInt64 = 0
   private var outputs: [Int: MapOutput] = [:]
   private var greeted: Set<ConnectionID> = []
 
-  init(on reactor: Reactor, job: UInt64, token: UInt64) {
-    self.reactor = reactor
+  init(on reactor: Reactor) { self.reactor = reactor }
+
+  /// Serves a job from now on; another one's outputs are forgotten.
+  func serve(job: UInt64, token: UInt64) {
+    if job != self.job { outputs = [:] }
     self.job = job
     self.token = token
   }
+
+  /// The outputs that are here, in order.
+  var kept: [MapAttempt] { outputs.values.map(\.name).sorted { $0.map < $1.map } }
 
   /// Keeps a sealed output until it is forgotten or replaced by another attempt's.
   func keep(_ output: MapOutput) { outputs[output.name.map] = output }

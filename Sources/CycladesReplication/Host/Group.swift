@@ -9,6 +9,8 @@ protocol GroupHost: AnyObject {
   var incarnation: UInt64 { get }
   var cluster: UInt64 { get }
   var pool: BufferPool { get }
+  /// Whose clock and random numbers count.
+  var reactor: Reactor { get }
   var log: Log { get }
   var logger: Logger { get }
   func send(_ frame: Bytes, to peer: NodeID)
@@ -42,6 +44,8 @@ final class Group {
   var isLeaving = false
   private(set) var core: Paxos
   private(set) var machine: any StateMachine
+  /// The same machine, when it can be told what comes.
+  private var warming: (any WarmingMachine)?
   private unowned let host: any GroupHost
 
   private var sessions = SessionTable()
@@ -81,29 +85,32 @@ final class Group {
 
   init(
     _ configuration: GroupConfiguration, index: Int, recovered: RecoveredState,
-    timing: Timing, windowBytes: Int, host: any GroupHost
+    timing: Timing, lease: Lease?, windowBytes: Int, host: any GroupHost
   ) throws(ReplicationError) {
     id = configuration.id
     self.index = index
     self.host = host
     machine = recovered.machine
+    warming = recovered.machine as? any WarmingMachine
     forgotten = recovered.forgotten
     sessions = recovered.sessions
     logTime = recovered.logTime
     let cluster = host.cluster
     let pool = host.pool
+    let reactor = host.reactor
     do {
       core = try Paxos(
         Configuration(
           node: host.node, incarnation: host.incarnation, members: configuration.members,
-          timing: timing, window: GroupConfiguration.window, windowBytes: windowBytes),
-        recovered: recovered.paxos, seed: UInt64.random(in: 0...UInt64.max),
+          timing: timing, window: GroupConfiguration.window, windowBytes: windowBytes,
+          lease: lease),
+        recovered: recovered.paxos, seed: reactor.random(),
         makeMembership: {
           EntryPayload.changing(
-            to: $0, time: wallClockMilliseconds(), cluster: cluster, pool: pool)
+            to: $0, time: reactor.wallClockMilliseconds, cluster: cluster, pool: pool)
         },
         makeNoop: {
-          EntryPayload.empty(time: wallClockMilliseconds(), cluster: cluster, pool: pool)
+          EntryPayload.empty(time: reactor.wallClockMilliseconds, cluster: cluster, pool: pool)
         })
     } catch {
       throw ReplicationError(.badConfiguration, "group \(configuration.id): \(error)")
@@ -152,6 +159,7 @@ final class Group {
   func install(_ state: SnapshotAssembly.State, through slot: Slot) {
     precondition(slot > core.applied && !leads, "a snapshot must not set a replica back")
     machine = state.machine
+    warming = state.machine as? any WarmingMachine
     sessions = state.head.sessions
     logTime = state.head.logTime
     step(.installed(through: slot, schedule: state.head.schedule))
@@ -219,15 +227,19 @@ final class Group {
     return true
   }
 
-  /// Proposes what came in, and starts to confirm the queries.
-  func turnEnding() {
-    if !incoming.isEmpty || overdue != nil { propose() }
+  /// Proposes what came in, unless it had better gather until the log's write has ended, and starts
+  /// to confirm the queries.
+  func turnEnding(isGathering: Bool) {
+    if !isGathering, !incoming.isEmpty || overdue != nil { propose() }
     if !queries.isEmpty {
       let id = nextReadID
       nextReadID += 1
       confirming.append((id, queries))
       queries = []
-      step(.read(id: id))
+      // With a lease it matters what the clock says now, after the queries came: the reactor's is as
+      // old as the turn.
+      step(
+        .read(id: id, now: core.configuration.lease == nil ? nil : host.reactor.clock.nanoseconds))
     }
   }
 
@@ -242,7 +254,8 @@ final class Group {
     if let overdue, logTime < overdue.until, core.canPropose, core.last == core.commit {
       // Nothing on its way would advance log time, so an empty entry has to.
       let payload = EntryPayload.empty(
-        time: max(logTime, wallClockMilliseconds()), cluster: host.cluster, pool: host.pool)
+        time: max(logTime, host.reactor.wallClockMilliseconds), cluster: host.cluster,
+        pool: host.pool)
       _ = core.propose(payload, into: &effects)
       carryOut()
     }
@@ -250,7 +263,7 @@ final class Group {
 
   /// Makes an entry of as many incoming requests as fit; `nil` when memory is short.
   private func nextPayload() -> EntryPayload? {
-    let time = max(logTime, wallClockMilliseconds())
+    let time = max(logTime, host.reactor.wallClockMilliseconds)
     if incoming.count == 1, let frame = incoming[0].frame {
       incoming.removeAll(keepingCapacity: true)
       incomingBytes = 0
@@ -389,7 +402,7 @@ extension Group {
   private func apply(_ entry: Entry) {
     let payload = entry.payload as! EntryPayload
     let context = Applier.advance(&machine, &logTime, payload.time, group: id, slot: entry.slot)
-    Applier.apply(payload, context, &machine, &sessions, &reply) { request, verdict in
+    Applier.apply(payload, context, &machine, warming, &sessions, &reply) { request, verdict in
       let origin = NodeID(rawValue: request.origin)
       guard leads || origin == host.node else { return }
       switch verdict {
@@ -414,7 +427,7 @@ extension Group {
       preconditionFailure("a read was confirmed that nobody asked for")
     }
     let queries = confirming.remove(at: position).queries
-    let time = wallClockMilliseconds()
+    let time = host.reactor.wallClockMilliseconds
     if let deadline = machine.nextDeadline, deadline <= time, logTime < time {
       // What expires does so at one point of the log: answer behind it.
       overdue = (time, (overdue?.queries ?? []) + queries)
@@ -429,6 +442,7 @@ extension Group {
     let context = ApplyContext(group: id, slot: core.applied, time: time)
     for query in queries {
       reply.removeAll()
+      warming?.warm(query.body.span)
       _ = SizedItems.forEach(query.body.span) { item in
         Applier.sized(&reply) { machine.read(item, context, reply: &$0) }
       }

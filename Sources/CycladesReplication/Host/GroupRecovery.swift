@@ -23,11 +23,13 @@ struct RecoveredState {
     forgotten = group.forgotten
     var schedule = start.head.schedule ?? configuration.schedule
     let commit = min(group.commit, group.index.last)
+    let holes = group.index.holes
+    // Behind a hole nothing can be applied, decided or not, until a peer has filled it.
+    let applicable = min(commit, (holes.first ?? .max) - 1)
     var reply = Reply()
     var entries: [Entry] = []
-    var slot = group.index.base
-    while let location = group.index[slot + 1] {
-      slot += 1
+    for slot in (group.index.base + 1)..<(group.index.last + 1) {
+      guard let location = group.index[slot] else { continue }
       guard let segment = segments.first(where: { $0.number == UInt64(location.segment) }) else {
         preconditionFailure("recovery found an entry in a segment it did not read")
       }
@@ -46,20 +48,20 @@ struct RecoveredState {
           .damagedLog,
           "\(segment.path): slot \(slot) of group \(configuration.id) is of another version")
       }
-      if slot > commit {
+      if slot > applicable {
         entries.append(WireHeader(trusting: frame.span).entry(payload))
         continue
       }
       let context = Applier.advance(
         &machine, &logTime, payload.time, group: configuration.id, slot: slot)
-      Applier.apply(payload, context, &machine, &sessions, &reply) { _, _ in }
+      Applier.apply(payload, context, &machine, nil, &sessions, &reply) { _, _ in }
       if let membership = payload.membership {
         _ = schedule.decide(membership, in: slot, window: GroupConfiguration.window)
       }
       _ = schedule.advance(behind: slot)
     }
     paxos = Recovered(
-      promised: group.promised, commit: commit, applied: commit, entries: entries,
-      schedule: schedule)
+      promised: group.promised, commit: commit, applied: applicable, entries: entries,
+      damaged: holes, schedule: schedule)
   }
 }

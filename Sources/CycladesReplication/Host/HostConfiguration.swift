@@ -74,6 +74,11 @@ public struct HostConfiguration: Sendable {
   public var timing = Timing()
   /// Memory and batch bounds.
   public var limits = HostLimits()
+  /// Lets leaders answer queries by their clock, without asking a quorum; `nil`, the default, never.
+  ///
+  /// The same on all nodes: one with another lease is refused. To change it, stop all nodes first, for
+  /// longer than the lease lasts.
+  public var lease: Lease?
 
   /// Makes a configuration with default timing and limits.
   public init(

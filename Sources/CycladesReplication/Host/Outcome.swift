@@ -57,6 +57,13 @@ public protocol ReplicaHostDelegate: AnyObject {
   func failed(_ error: ReplicationError)
 }
 
+/// A delegate that takes the replies to all commands of a request at once.
+package protocol BatchDelegate: ReplicaHostDelegate {
+  /// Called in place of `completed(_:_:_:)` for each when all are done: `replies` holds
+  /// `{ u32 size, bytes }` per context, in order.
+  func completed(_ contexts: [RequestContext], _ replies: RawSpan)
+}
+
 extension ReplicaHostDelegate {
   /// Leadership changes are of no interest by default.
   public func leadershipChanged(_ group: UInt32) {}

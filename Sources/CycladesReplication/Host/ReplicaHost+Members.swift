@@ -50,7 +50,9 @@ extension ReplicaHost {
 
   /// Begins to hold a group, because a leader takes this node for a member.
   func join(_ group: Int, _ kind: WireHeader.Kind) -> Group? {
-    guard kind == .heartbeat || kind == .accept, replicas[group] == nil else { return nil }
+    guard kind == .heartbeat || kind == .accept, replicas[group] == nil,
+      !storage.isDropping(group)
+    else { return nil }
     var found = RecoveredGroup(index: SlotIndex())
     found.promised = storage.promised[group]
     found.forgotten = storage.forgotten[group]

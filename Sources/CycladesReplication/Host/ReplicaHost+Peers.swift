@@ -52,6 +52,8 @@ extension ReplicaHost: PeerHost {
       kind: .hello, cluster: cluster, group: 0, sender: node, bodyByteCount: body.count)
     header.token = incarnation
     header.extra = folder.identity.placement
+    header.time = configuration.lease?.duration ?? 0
+    header.slot = configuration.lease?.maximumDrift ?? 0
     reactor.send(connection, &header, body.rawSpan)
   }
 
@@ -74,6 +76,9 @@ extension ReplicaHost: PeerHost {
     guard header.extra == folder.identity.placement else {
       return refuse("node \(peer) was started with other shards or first members than this node")
     }
+    guard header.time == configuration.lease?.duration ?? 0,
+      header.slot == configuration.lease?.maximumDrift ?? 0
+    else { return refuse("node \(peer) was started with another lease than this node") }
     guard links[peer] != nil || links.count < Self.peersMax else {
       return refuse("there are \(Self.peersMax) peers already")
     }

@@ -16,7 +16,11 @@ public final class ReplicaHost {
   /// The reactor that the host lives on.
   public let reactor: Reactor
   /// Told the outcomes; held until `stop`.
-  public var delegate: (any ReplicaHostDelegate)?
+  public var delegate: (any ReplicaHostDelegate)? {
+    didSet { batchDelegate = delegate as? any BatchDelegate }
+  }
+  /// The delegate, when it takes whole requests.
+  private var batchDelegate: (any BatchDelegate)?
   /// Told to peers at every handshake from now on, for the layer above; at most 1 KiB.
   public var announcement: [UInt8] {
     didSet { precondition(announcement.count <= 1024, "an announcement has at most 1024 bytes") }
@@ -40,6 +44,8 @@ public final class ReplicaHost {
   /// For groups this node is no member of: whom to ask.
   private var guesses: [NodeID?]
   private var refused: [(RequestContext, Refusal)] = []
+  /// What was found damaged at the start and by the scrubber, and what was done about it.
+  var recovery = RecoveryCounts()
   private var hasNewWork = false
   var isStopping = false
 
@@ -65,12 +71,13 @@ public final class ReplicaHost {
     cluster = ReplicaHost.hash(of: configuration.cluster)
     guesses = Array(repeating: nil, count: configuration.groups.count)
     newMachine = makeMachine
-    folder = try DataFolder(configuration)
+    folder = try DataFolder(configuration) { max(1, reactor.random()) }
     let files = try SnapshotRecovery(folder, cluster: cluster, logger: logger)
     var loaded: [LoadedSnapshot?] = []
     for group in configuration.groups {
       loaded.append(try files.load(group.id) { makeMachine(group.id) })
     }
+    recovery[.superblockCopy] += UInt64(folder.superblock.repairedCopies)
     let recovered = try LogRecovery.run(
       folder, cluster: cluster, snapshots: loaded.map { $0?.stored.slot ?? 0 })
     storage = try Log(
@@ -82,6 +89,15 @@ public final class ReplicaHost {
         Courier(
           group: index, node: configuration.node, limits: configuration.limits, host: self))
       let found = recovered.groups[index]
+      if found.isStateLost {
+        guard group.members.count > 1 else {
+          throw ReplicationError(
+            .damagedLog,
+            "\(configuration.directory): the snapshot of group \(index) is damaged or missing, and no "
+              + "other replica has its state: restore the folder from a backup")
+        }
+        storage.append(dropOf: index, behind: found.forgotten)
+      }
       if found.isDropped { loaded[index] = nil }
       let isMember = group.members.contains(configuration.node) && !found.isDropped
       guard isMember || loaded[index] != nil || !found.index.isEmpty else {
@@ -102,6 +118,13 @@ public final class ReplicaHost {
           "torn.bytes": "\(recovered.tornBytes)",
         ])
     }
+    noteRecovery(recovered.counts)
+  }
+
+  private func noteRecovery(_ counts: RecoveryCounts) {
+    recovery.add(counts)
+    if recovery.isClean { return }
+    logger.warning("damage in the data folder", metadata: ["found": "\(recovery)"])
   }
 
   func makeReplica(
@@ -113,6 +136,7 @@ public final class ReplicaHost {
     let state = try RecoveredState(start, found, group, segments: segments, pool: reactor.pool)
     return try Group(
       group, index: index, recovered: state, timing: configuration.effectiveTiming,
+      lease: configuration.lease,
       windowBytes: max(64 << 20, 2 * configuration.limits.commandBytesMax), host: self)
   }
 
@@ -144,6 +168,12 @@ public final class ReplicaHost {
     delegate = nil
   }
 
+  /// Stops as a process does that is killed: in a simulation, whose disks are what they were then.
+  package func abandon() {
+    storage.abandon()
+    stop()
+  }
+
   func startReplica(_ index: Int) {
     guard let replica = replicas[index] else { return }
     replica.start(now: reactor.now.nanoseconds)
@@ -159,6 +189,7 @@ public final class ReplicaHost {
       if replica.hasLeft(now: now) { leave(index) }
     }
     replaceDisks()
+    storage.tick(now)
     for courier in couriers where !courier.isIdle { courier.expire() }
     snapshots.tick(now)
     reactor.schedule(after: Self.tickInterval) { self.tick() }
@@ -273,7 +304,7 @@ public final class ReplicaHost {
       writes: storage.counters.writes, records: storage.counters.records,
       writtenBytes: storage.counters.bytes, snapshotBytes: snapshots.byteCount,
       snapshotsWritten: snapshots.counters.written,
-      snapshotsInstalled: snapshots.counters.installed)
+      snapshotsInstalled: snapshots.counters.installed, recovery: recovery)
   }
 
   /// Where the listener for peers is bound; `nil` before `start`.
@@ -324,8 +355,9 @@ extension ReplicaHost: TurnObserver {
     for _ in 0..<4 {
       hasNewWork = false
       deliverRefusals()
-      for courier in couriers where !courier.isIdle { courier.dispatch() }
-      for replica in replicas { replica?.turnEnding() }
+      let isGathering = storage.isWriting
+      for courier in couriers where !courier.isIdle { courier.dispatch(isGathering: isGathering) }
+      for replica in replicas { replica?.turnEnding(isGathering: isGathering) }
       if !hasNewWork { break }
     }
     storage.flush()
@@ -336,6 +368,8 @@ extension ReplicaHost: LogOwner {
   func logged(group: Int, token: UInt64) {
     if !isStopping, let replica = replicas[group], !replica.isLeaving { replica.logged(token) }
   }
+
+  func decided(group: Int) -> Slot { replicas[group]?.core.decidedThrough ?? 0 }
 
   func compacted(group: Int, through slot: Slot) {
     if !isStopping { replicas[group]?.step(.compacted(through: slot)) }
@@ -374,6 +408,8 @@ extension ReplicaHost: GroupHost {
 }
 
 extension ReplicaHost: CourierHost {
+  func randomName() -> UInt64 { max(1, reactor.random()) }
+
   func route(to group: Int) -> Route {
     if let replica = member(group) {
       guard let leader = replica.core.leader else { return .nowhere }
@@ -401,6 +437,16 @@ extension ReplicaHost: CourierHost {
 
   func complete(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
     delegate?.completed(context, outcome, reply)
+  }
+
+  func complete(_ contexts: [RequestContext], _ replies: RawSpan) {
+    if let batchDelegate { return batchDelegate.completed(contexts, replies) }
+    guard let delegate else { return }
+    var next = 0
+    _ = SizedItems.forEach(replies) { reply in
+      delegate.completed(contexts[next], .done, reply)
+      next += 1
+    }
   }
 }
 

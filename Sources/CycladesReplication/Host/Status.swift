@@ -55,4 +55,6 @@ public struct LogStatus: Sendable {
   public var snapshotsWritten: UInt64
   /// Snapshots of peers installed.
   public var snapshotsInstalled: UInt64
+  /// What was found in the data folder at the start and since by the scrubber, damage above all.
+  public var recovery = RecoveryCounts()
 }

@@ -3,7 +3,7 @@ import Glibc
 
 /// What makes a data folder this node's: who it belongs to, and which folders its peers use.
 ///
-/// The file `identity` holds `name value` lines. `log` seeds every record of the log. `incarnation`
+/// The superblock holds `name value` lines. `log` seeds every record of the log. `incarnation`
 /// names this very folder: a peer remembers it at first contact and refuses the node when it comes
 /// back with another, because a wiped folder has forgotten what it promised.
 struct Identity: Equatable {
@@ -69,21 +69,28 @@ struct Identity: Equatable {
 /// The folder a node keeps its state in, locked for as long as the node runs.
 final class DataFolder {
   let path: String
-  private(set) var identity: Identity
+  let superblock: Superblock
   /// Of the folder itself, to make the names in it durable.
   private(set) var descriptor: Int32
   private var lock: Int32
+
+  var identity: Identity { superblock.content.identity }
 
   /// Opens the folder of `configuration`, or makes it when it is missing or empty.
   ///
   /// Throws `foreignFolder` when it belongs to something else and `folderBusy` when another process
   /// has it; nothing in it is changed then.
-  init(_ configuration: HostConfiguration) throws(ReplicationError) {
+  ///
+  /// - Parameter name: makes a number other than 0 that nobody else has.
+  init(
+    _ configuration: HostConfiguration, name: () -> UInt64 = { .random(in: 1...UInt64.max) }
+  ) throws(ReplicationError) {
     path = configuration.directory
     try Files.makeFolder(path)
     let names = try Files.names(in: path)
-    let known: Set = ["identity", "identity.new", "lock"]
-    if !names.contains("identity") && !names.allSatisfy({ known.contains($0) }) {
+    let known: Set = [Superblock.name, Superblock.name + ".new", "lock"]
+    let isKnown = names.contains(Superblock.name)
+    if !isKnown && !names.allSatisfy({ known.contains($0) }) {
       throw ReplicationError(
         .foreignFolder,
         "\(path) is not empty and not a Cyclades data folder: choose another with --data")
@@ -97,15 +104,15 @@ final class DataFolder {
     }
     let placement = DataFolder.placement(of: configuration.groups)
     do {
-      if names.contains("identity") {
-        identity = try DataFolder.load(path + "/identity")
-        try DataFolder.check(identity, against: configuration, placement, path)
+      if isKnown {
+        superblock = try Superblock.open(in: path, groups: configuration.groups.count)
+        try DataFolder.check(superblock.content.identity, against: configuration, placement, path)
       } else {
-        identity = Identity(
-          cluster: configuration.cluster, node: configuration.node,
-          log: UInt64.random(in: 1...UInt64.max), incarnation: UInt64.random(in: 1...UInt64.max),
-          placement: placement)
-        try Files.replace(path + "/identity", in: path, with: Array(identity.text.utf8))
+        superblock = try Superblock.create(
+          Identity(
+            cluster: configuration.cluster, node: configuration.node, log: name(),
+            incarnation: name(), placement: placement),
+          groups: configuration.groups.count, in: path)
       }
     } catch {
       Files.close(descriptor)
@@ -119,6 +126,7 @@ final class DataFolder {
   /// Lets another process have the folder.
   func close() {
     if lock < 0 { return }
+    superblock.close()
     Files.close(descriptor)
     Files.close(lock)
     descriptor = -1
@@ -138,18 +146,8 @@ final class DataFolder {
   /// Knows the peer by this folder from now on: it was decided to be the peer's.
   func remember(_ peer: NodeID, incarnation: UInt64) throws(ReplicationError) {
     if peer == identity.node || identity.peers[peer] == incarnation { return }
-    identity.peers[peer] = incarnation
-    try Files.replace(path + "/identity", in: path, with: Array(identity.text.utf8))
-  }
-
-  private static func load(_ file: String) throws(ReplicationError) -> Identity {
-    let descriptor = try Files.open(file, O_RDONLY)
-    defer { Files.close(descriptor) }
-    let bytes = try Files.read(descriptor, file, at: 0, count: 1 << 20)
-    guard let identity = Identity(text: String(decoding: bytes, as: UTF8.self)) else {
-      throw ReplicationError(.foreignFolder, "\(file) is damaged or of another version")
-    }
-    return identity
+    superblock.content.identity.peers[peer] = incarnation
+    try superblock.storeNow()
   }
 
   private static func check(

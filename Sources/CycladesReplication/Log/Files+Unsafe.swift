@@ -88,6 +88,19 @@ enum Files {
     return bytes
   }
 
+  /// Overwrites bytes of a file; durable after a `sync`.
+  static func write(
+    _ bytes: [UInt8], to descriptor: Int32, _ path: String, at offset: Int
+  ) throws(ReplicationError) {
+    let wrote = unsafe pwrite(descriptor, bytes, bytes.count, off_t(offset))
+    if wrote != bytes.count { throw failure("write", path, wrote < 0 ? errno : ENOSPC) }
+  }
+
+  /// Makes what was written to a file durable.
+  static func sync(_ descriptor: Int32, _ path: String) throws(ReplicationError) {
+    if fdatasync(descriptor) != 0 { throw failure("sync", path) }
+  }
+
   /// Fills `target` from `offset`; returns the bytes read, short at the end of the file or on an
   /// error, which is left in `failed`.
   static func readFully(
@@ -141,11 +154,4 @@ enum Files {
     try rename(temporary, to: path)
     try syncFolder(folder)
   }
-}
-
-/// Milliseconds since 1970 by this node's clock: proposed as log time, never trusted as such.
-func wallClockMilliseconds() -> UInt64 {
-  var now = timespec()
-  unsafe clock_gettime(CLOCK_REALTIME, &now)
-  return UInt64(max(0, now.tv_sec)) * 1000 + UInt64(now.tv_nsec) / 1_000_000
 }

@@ -14,6 +14,8 @@ struct LogLocation {
 protocol LogOwner: AnyObject {
   /// Everything appended for `group` up to `token` is durable.
   func logged(group: Int, token: UInt64)
+  /// Everything up to this slot of `group` is decided, as far as is known.
+  func decided(group: Int) -> Slot
   /// The log no longer holds any entry of `group` up to this slot.
   func compacted(group: Int, through: Slot)
   /// The log holds nothing of `group` any more but its promise.
@@ -27,7 +29,10 @@ protocol LogOwner: AnyObject {
 /// Appends gather until the turn ends. `flush` then issues them as one durable write, and while that
 /// write is under way the next one gathers: an idle log writes at once, a busy one in ever larger
 /// batches, and there is never more than one write in flight. Frames are written as they are, by
-/// reference; each is preceded by a prefix that binds it to its place (`cyc_log_record.h`).
+/// reference; each is preceded by a prefix that binds it to its place (`cyc_log_record.h`), and behind
+/// all of a write stands a parity that makes up for any sector of it that rots (`cyc_log_write.h`).
+///
+/// Promises are durable when the superblock holds them, too; see there for what it is good for.
 ///
 /// Ahead of the head the segment is filled with zeros, because overwriting is half the price of
 /// appending: no metadata has to reach the disk with the data.
@@ -58,6 +63,25 @@ final class Log: FileCompletion {
     var frame: Bytes? {
       if case .entry(let frame, _) = content { frame } else { nil }
     }
+
+    /// Says in a prefix what the record is; of an entry its frame says the rest.
+    func describe(in prefix: inout cyc_log_prefix) {
+      prefix.node = 0
+      prefix.round = 0
+      switch content {
+      case .entry: prefix.kind = UInt16(CYC_LOG_ENTRY)
+      case .promise(let ballot), .repeatedPromise(let ballot):
+        prefix.kind = UInt16(CYC_LOG_PROMISE)
+        prefix.node = ballot.node.rawValue
+        prefix.round = ballot.round
+      case .drop(let slot):
+        prefix.kind = UInt16(CYC_LOG_DROP)
+        prefix.round = slot
+      case .repeatedDrop(let slot):
+        prefix.kind = UInt16(CYC_LOG_FORGOT)
+        prefix.round = slot
+      }
+    }
   }
 
   private enum Token {
@@ -70,6 +94,8 @@ final class Log: FileCompletion {
 
   private static let zeroChunk = 4 << 20
   private static let recordsPerWrite = 400
+  /// Nobody waits for a write that takes longer than this, in nanoseconds.
+  private static let gatherMax: UInt64 = 2_000_000
   private static let bytesPerWrite = 16 << 20
 
   let folder: DataFolder
@@ -93,12 +119,25 @@ final class Log: FileCompletion {
   private var inFlight: [Record] = []
   private var inFlightBytes = 0
   private var writing = false
+  private var writingSince: UInt64 = 0
   private var zeroing = false
   private var failed = false
   private var isStopping = false
+  private var isClosed = false
   /// Promises repeated at the start of the last segment that are not durable yet.
   private var repeatedPending = 0
   private var dropping = false
+  /// A promise, or that a group was left, is among what was gathered.
+  private var gatheredPromise = false
+  /// The superblock has to be written before the write under way counts as done.
+  private var superblockPending = false
+  /// How the write under way ended, while the superblock is pending.
+  private var writeEnded: Int?
+  /// Everything before it is durable.
+  private var durablePosition: LogPosition
+  private var markedAt: UInt64 = 0
+
+  private static let markInterval: UInt64 = 1_000_000_000
 
   /// Goes on behind what `recovered` found.
   init(
@@ -116,6 +155,9 @@ final class Log: FileCompletion {
     head = recovered.head
     zeroedThrough = recovered.head
     generation = recovered.generation
+    durablePosition = LogPosition(
+      segment: UInt32(recovered.segments.last?.number ?? 0), offset: UInt32(recovered.head),
+      generation: recovered.generation)
     do {
       var buffer = try Buffer(minimumCapacity: Log.zeroChunk, in: reactor.pool)
       buffer.appendZeros(Log.zeroChunk)
@@ -133,9 +175,14 @@ final class Log: FileCompletion {
   /// Bytes in all segments up to the head.
   var byteCount: Int { segments.dropLast().reduce(head) { $0 + $1.byteCount } }
 
+  /// Whether a write is under way that should end soon: what is proposed meanwhile gains nothing over
+  /// what is proposed when it has ended, and gathers into fewer entries and messages.
+  var isWriting: Bool { writing && reactor.now.nanoseconds &- writingSince < Log.gatherMax }
+
   /// Appends a promise; it is reported under `token` when durable.
   func append(promise ballot: Ballot, group: Int, token: UInt64) {
     promised[group] = max(promised[group], ballot)
+    gatheredPromise = true
     gathered.append(Record(group: group, content: .promise(ballot), token: token))
   }
 
@@ -147,14 +194,24 @@ final class Log: FileCompletion {
 
   /// Appends that this node has left a group, whose last applied slot was `slot`.
   func append(dropOf group: Int, behind slot: Slot) {
+    gatheredPromise = true
+    forgotten[group] = max(forgotten[group], slot)
     gathered.append(Record(group: group, content: .drop(slot)))
+  }
+
+  /// Whether it is not durable yet that this node has left the group.
+  func isDropping(_ group: Int) -> Bool {
+    (gathered + inFlight).contains { record in
+      if record.group == group, case .drop = record.content { true } else { false }
+    }
   }
 
   /// Starts writing what was gathered, unless a write is under way.
   func flush() {
     if writing || failed || isStopping || gathered.isEmpty { return }
     guard let segment = segments.last, head < segmentBytes else { return openSegment() }
-    let (count, byteCount) = measure()
+    let (count, length) = measure()
+    let byteCount = length + cyc_log_parity_size(length)
     // Zeros on their way to the disk must not land on records: wait for them.
     if zeroing && head + byteCount > zeroedThrough { return }
     generation += 1
@@ -162,8 +219,9 @@ final class Log: FileCompletion {
     gathered.removeFirst(count)
     inFlightBytes = byteCount
     do {
-      let slices = try encode(byteCount: byteCount, segment: segment.number)
+      let slices = try encode(length: length, segment: UInt32(segment.number))
       writing = true
+      writingSince = reactor.now.nanoseconds
       reactor.write(
         slices, to: segment.descriptor, at: Int64(head), durable: true, completion: self,
         token: Token.write)
@@ -173,10 +231,18 @@ final class Log: FileCompletion {
     head += byteCount
     zeroedThrough = max(zeroedThrough, head)
     zeroAhead(segment)
+    if gatheredPromise {
+      gatheredPromise = false
+      superblockPending = true
+      storeSuperblock { [unowned self] in
+        superblockPending = false
+        if let writeEnded { wrote(writeEnded) }
+      }
+    }
   }
 
-  /// How many gathered records fit into one write, and its size, padding included.
-  private func measure() -> (count: Int, byteCount: Int) {
+  /// How many gathered records fit into one write, and its length, padding included.
+  private func measure() -> (count: Int, length: Int) {
     var count = 0
     var byteCount = 0
     while count < gathered.count && count < Log.recordsPerWrite {
@@ -187,19 +253,26 @@ final class Log: FileCompletion {
       byteCount = end
       count += 1
     }
-    return (count, Log.align(byteCount, Int(CYC_LOG_WRITE_ALIGNMENT)))
+    let end = Log.align(byteCount, Int(CYC_LOG_RECORD_ALIGNMENT)) + Int(CYC_LOG_PREFIX_SIZE)
+    return (count, Log.align(end, Int(CYC_LOG_WRITE_ALIGNMENT)))
   }
 
   static func align(_ value: Int, _ alignment: Int) -> Int {
     (value + alignment - 1) & ~(alignment - 1)
   }
 
-  /// The slices of one write: prefixes and padding from one small buffer, frames as they are.
-  private func encode(byteCount: Int, segment: UInt64) throws(TransportError) -> [Bytes] {
-    let room = inFlight.count * (Int(CYC_LOG_PREFIX_SIZE) + 8) + Int(CYC_LOG_WRITE_ALIGNMENT)
+  /// The slices of one write: prefixes, padding and parity from two small buffers, frames as they are.
+  private func encode(length: Int, segment: UInt32) throws(TransportError) -> [Bytes] {
+    let room = inFlight.count * (Int(CYC_LOG_PREFIX_SIZE) + 8) + 2 * Int(CYC_LOG_WRITE_ALIGNMENT)
     var prefixes = try Buffer(minimumCapacity: room, in: reactor.pool)
     var cuts: [Int] = []
     cuts.reserveCapacity(inFlight.count)
+    var prefix = cyc_log_prefix()
+    prefix.log = folder.identity.log
+    prefix.segment = segment
+    prefix.start = UInt32(head)
+    prefix.length = UInt32(length)
+    prefix.generation = generation
     var offset = head
     for position in inFlight.indices {
       let start = Log.align(offset, Int(CYC_LOG_RECORD_ALIGNMENT))
@@ -207,44 +280,33 @@ final class Log: FileCompletion {
       let frame = inFlight[position].frame?.byteCount ?? 0
       let size = Int(CYC_LOG_PREFIX_SIZE) + frame
       inFlight[position].location = LogLocation(
-        segment: UInt32(segment), offset: UInt32(start + Int(CYC_LOG_PREFIX_SIZE)),
+        segment: segment, offset: UInt32(start + Int(CYC_LOG_PREFIX_SIZE)),
         byteCount: UInt32(frame))
-      var prefix = cyc_log_prefix()
       prefix.size = UInt32(size)
       prefix.first = position == 0 ? 1 : 0
-      prefix.log = folder.identity.log
-      prefix.segment = segment
-      prefix.offset = UInt64(start)
-      prefix.generation = generation
+      prefix.offset = UInt32(start)
       prefix.group = UInt32(inFlight[position].group)
-      switch inFlight[position].content {
-      case .entry: prefix.kind = UInt16(CYC_LOG_ENTRY)
-      case .promise(let ballot), .repeatedPromise(let ballot):
-        prefix.kind = UInt16(CYC_LOG_PROMISE)
-        prefix.node = ballot.node.rawValue
-        prefix.round = ballot.round
-      case .drop(let slot):
-        prefix.kind = UInt16(CYC_LOG_DROP)
-        prefix.round = slot
-      case .repeatedDrop(let slot):
-        prefix.kind = UInt16(CYC_LOG_FORGOT)
-        prefix.round = slot
-      }
+      inFlight[position].describe(in: &prefix)
       Log.append(prefix, to: &prefixes)
       cuts.append(prefixes.byteCount)
       offset = start + size
     }
-    prefixes.appendZeros(head + byteCount - offset)
+    let end = Log.align(offset, Int(CYC_LOG_RECORD_ALIGNMENT))
+    prefixes.appendZeros(end - offset)
+    prefix = Log.end(of: prefix, at: UInt32(end))
+    Log.append(prefix, to: &prefixes)
+    prefixes.appendZeros(head + length - end - Int(CYC_LOG_PREFIX_SIZE))
     let all = prefixes.freeze()
     var slices: [Bytes] = []
-    slices.reserveCapacity(2 * inFlight.count + 1)
+    slices.reserveCapacity(2 * inFlight.count + 2)
     var from = 0
     for (position, cut) in cuts.enumerated() where inFlight[position].frame != nil {
       slices.append(all.slice(from..<cut))
       slices.append(inFlight[position].frame!)
       from = cut
     }
-    if from < all.byteCount { slices.append(all.slice(from..<all.byteCount)) }
+    slices.append(all.slice(from..<all.byteCount))
+    slices.append(try Log.parity(of: slices, length: length, pool: reactor.pool))
     return slices
   }
 
@@ -269,6 +331,11 @@ final class Log: FileCompletion {
   }
 
   private func wrote(_ result: Int) {
+    if superblockPending {
+      writeEnded = result
+      return
+    }
+    writeEnded = nil
     writing = false
     if failed { return }
     if result != inFlightBytes {
@@ -278,6 +345,9 @@ final class Log: FileCompletion {
     counters.writes += 1
     counters.records += UInt64(inFlight.count)
     counters.bytes += UInt64(result)
+    durablePosition = LogPosition(
+      segment: UInt32(segments[segments.count - 1].number), offset: UInt32(head),
+      generation: generation)
     let records = inFlight
     inFlight.removeAll(keepingCapacity: true)
     for record in records { note(record) }
@@ -289,7 +359,6 @@ final class Log: FileCompletion {
       }
       owner.logged(group: record.group, token: record.token)
     }
-    flush()
   }
 
   private func note(_ record: Record) {
@@ -322,11 +391,59 @@ final class Log: FileCompletion {
     closeWhenIdle()
   }
 
+  /// Writes nothing at all any more, not even the mark: the machine under it is gone.
+  func abandon() {
+    failed = true
+    stop()
+  }
+
   private func closeWhenIdle() {
-    if writing || zeroing || dropping { return }
+    if isClosed || writing || zeroing || dropping || folder.superblock.isBusy { return }
+    isClosed = true
+    // Without the mark the next start only knows less of what was durable.
+    if !failed { try? storeMark() }
     for segment in segments { Files.close(segment.descriptor) }
     segments.removeAll()
     folder.close()
+  }
+}
+
+// MARK: - The superblock
+
+extension Log {
+  /// Lets the superblock name the place up to which all is durable, once a second when it has moved.
+  func tick(_ now: UInt64) {
+    guard now - markedAt >= Log.markInterval, !folder.superblock.isBusy, !failed, !isStopping,
+      folder.superblock.content.position != durablePosition
+    else { return }
+    markedAt = now
+    storeSuperblock {}
+  }
+
+  /// Writes what is known now, and calls back when it is durable.
+  private func storeSuperblock(_ done: @escaping () -> Void) {
+    mark()
+    folder.superblock.store(reactor) { [self] error in
+      if let error { fail(error) }
+      done()
+      if isStopping { closeWhenIdle() }
+    }
+  }
+
+  private func storeMark() throws(ReplicationError) {
+    if folder.superblock.content.position == durablePosition { return }
+    mark()
+    try folder.superblock.storeNow()
+  }
+
+  private func mark() {
+    folder.superblock.content.position = durablePosition
+    for group in index.indices {
+      let before = folder.superblock.content.groups[group].commit
+      folder.superblock.content.groups[group] = GroupMark(
+        promised: promised[group], forgotten: forgotten[group], last: index[group].last,
+        commit: max(before, owner.decided(group: group)))
+    }
   }
 }
 

@@ -16,18 +16,18 @@ enum Applier {
   /// with its replies when it was applied, now or before.
   static func apply(
     _ payload: EntryPayload, _ context: ApplyContext, _ machine: inout any StateMachine,
-    _ sessions: inout SessionTable, _ reply: inout Reply,
+    _ warming: (any WarmingMachine)?, _ sessions: inout SessionTable, _ reply: inout Reply,
     report: (RequestHeader, SessionTable.Verdict) -> Void
   ) {
     // A membership is for the core alone.
     if payload.membership != nil { return }
-    apply(payload.body, context, &machine, &sessions, &reply, report: report)
+    apply(payload.body, context, &machine, warming, &sessions, &reply, report: report)
   }
 
   /// Applies each request of the body of an entry.
   static func apply(
     _ body: RawSpan, _ context: ApplyContext, _ machine: inout any StateMachine,
-    _ sessions: inout SessionTable, _ reply: inout Reply,
+    _ warming: (any WarmingMachine)?, _ sessions: inout SessionTable, _ reply: inout Reply,
     report: (RequestHeader, SessionTable.Verdict) -> Void
   ) {
     var offset = 0
@@ -37,7 +37,9 @@ enum Applier {
       if verdict == .apply {
         reply.removeAll()
         let start = offset + RequestHeader.byteCount
-        _ = SizedItems.forEach(body.extracting(start..<(offset + Int(request.size)))) { command in
+        let commands = body.extracting(start..<(offset + Int(request.size)))
+        if request.count > 1 { warming?.warm(commands) }
+        _ = SizedItems.forEach(commands) { command in
           sized(&reply) { machine.apply(command, context, reply: &$0) }
         }
         sessions.record(request, replies: reply.bytes)

@@ -16,6 +16,8 @@ protocol CourierHost: AnyObject {
   var pool: BufferPool { get }
   /// Nanoseconds of a clock that never goes back.
   var now: UInt64 { get }
+  /// A random number that is not 0.
+  func randomName() -> UInt64
   func route(to group: Int) -> Route
   /// Hands a request to this node's own replica; false when it does not lead.
   func lead(_ request: WriteRequest, group: Int) -> Bool
@@ -24,6 +26,8 @@ protocol CourierHost: AnyObject {
   func send(_ frame: Bytes, to peer: NodeID)
   func header(_ kind: WireHeader.Kind, group: Int, bodyByteCount: Int) -> WireHeader
   func complete(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan)
+  /// As many replies, `{ u32 size, bytes }` each, as contexts: all of them are done.
+  func complete(_ contexts: [RequestContext], _ replies: RawSpan)
 }
 
 /// Commands of one turn on their way to being decided.
@@ -92,7 +96,7 @@ final class Courier {
   private let node: NodeID
   private let limits: HostLimits
 
-  private var session = UInt64.random(in: 1...UInt64.max)
+  private var session: UInt64
   private var nextSequence: UInt64 = 1
   private var nextReadID: UInt64 = 1
 
@@ -123,6 +127,7 @@ final class Courier {
     self.node = node
     self.limits = limits
     self.host = host
+    session = host.randomName()
   }
 
   /// Whether nothing is gathered, waiting or in flight.
@@ -176,12 +181,19 @@ final class Courier {
     return pendingBytes + size > limits.requestBytesPendingMax ? .overloaded : nil
   }
 
+  /// Room for as many contexts as the last time, so that they are not moved again and again.
+  private static func room(_ count: Int) -> [RequestContext] {
+    var contexts: [RequestContext] = []
+    contexts.reserveCapacity(min(count, 1024))
+    return contexts
+  }
+
   private func sealWrites() {
     let builder = openWrite.take()!
     let contexts = openWriteContexts
     let count = builder.count
     let size = builder.byteCount - WireHeader.byteCount
-    openWriteContexts = []
+    openWriteContexts = Courier.room(contexts.count)
     let header = RequestHeader(
       size: size, count: count, session: session, sequence: 1, floor: 1, origin: node.rawValue)
     let frame = unsafe builder.finish {
@@ -194,20 +206,23 @@ final class Courier {
     let builder = openRead.take()!
     let contexts = openReadContexts
     let count = builder.count
-    openReadContexts = []
+    openReadContexts = Courier.room(contexts.count)
     let frame = unsafe builder.finish { _ in }
     reads.append(ReadRequest(frame, count, contexts, id: nextReadID, submittedAt: host.now))
     nextReadID += 1
   }
 
   /// Sends what can be sent; called at the end of every turn in which anything may have changed.
-  func dispatch() {
-    if !openWriteContexts.isEmpty { sealWrites() }
+  ///
+  /// - Parameter isGathering: whether commands had better wait for the end of the log's write; queries
+  ///   never do.
+  func dispatch(isGathering: Bool = false) {
+    if !isGathering, !openWriteContexts.isEmpty { sealWrites() }
     if !openReadContexts.isEmpty { sealReads() }
     let route = host.route(to: group)
     if route == .nowhere || host.now < heldBackUntil { return }
     resend(route)
-    while !waiting.isEmpty && inFlight.count < limits.requestsInFlightMax {
+    while !isGathering && !waiting.isEmpty && inFlight.count < limits.requestsInFlightMax {
       let request = waiting[0]
       request.sequence = nextSequence
       guard hand(over: request, to: route) else { break }
@@ -314,11 +329,7 @@ extension Courier {
       for context in contexts { host.complete(context, .unknown, RawSpan()) }
       return
     }
-    var next = 0
-    _ = SizedItems.forEach(replies) { reply in
-      host.complete(contexts[next], .done, reply)
-      next += 1
-    }
+    host.complete(contexts, replies)
   }
 
   /// The one that was asked does not lead: ask again, in order, when there is a better idea.
@@ -335,7 +346,7 @@ extension Courier {
     // The replicas have forgotten the session: what is in flight may or may not have been applied.
     let lost = inFlight
     inFlight = []
-    self.session = UInt64.random(in: 1...UInt64.max)
+    self.session = host.randomName()
     nextSequence = 1
     for request in lost {
       pendingBytes -= request.pendingBytes

@@ -67,9 +67,9 @@ func loadLittleEndian<T: FixedWidthInteger & BitwiseCopyable>(
 }
 
 /// Walks over a sequence of `{ u32 size, bytes }`: the commands of a request, the replies to one.
-struct SizedItems {
+package struct SizedItems {
   /// Calls `body` with each item; false when the bytes end in the middle of one.
-  static func forEach(_ bytes: RawSpan, _ body: (RawSpan) -> Void) -> Bool {
+  package static func forEach(_ bytes: RawSpan, _ body: (RawSpan) -> Void) -> Bool {
     var offset = 0
     while offset < bytes.byteCount {
       guard let end = end(of: bytes, at: offset) else { return false }

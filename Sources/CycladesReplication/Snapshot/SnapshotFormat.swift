@@ -61,7 +61,7 @@ struct SnapshotID: Hashable {
     number = header.extra
   }
 
-  init(group: UInt32, slot: Slot, number: UInt64 = .random(in: 1...UInt64.max)) {
+  init(group: UInt32, slot: Slot, number: UInt64) {
     self.group = group
     self.slot = slot
     self.number = number

@@ -120,13 +120,14 @@ final class Snapshots: SnapshotWriterOwner {
     guard let replica = host.replica(group), receivers[group] == nil,
       replica.core.applied > covered(group)
     else { return }
+    let id = SnapshotID(
+      group: UInt32(group), slot: replica.core.applied, number: max(1, host.reactor.random()))
     do {
       writer = try SnapshotWriter(
-        SnapshotID(group: UInt32(group), slot: replica.core.applied), replica.snapshotHead,
-        replica.machine.snapshot(), cluster: host.cluster, node: host.node, folder: host.folder,
-        reactor: host.reactor, owner: self)
+        id, replica.snapshotHead, replica.machine.snapshot(), cluster: host.cluster,
+        node: host.node, folder: host.folder, reactor: host.reactor, owner: self)
     } catch {
-      notWritten(SnapshotID(group: UInt32(group), slot: replica.core.applied), error)
+      notWritten(id, error)
     }
   }
 

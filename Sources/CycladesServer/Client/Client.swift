@@ -57,6 +57,11 @@ final class Client {
     }
   }
 
+  /// As many small commands are started without looking at the window again, which they overshoot by
+  /// no more than that.
+  private static let commandsPerCheck = 16
+  /// A request that is no larger is small, in bytes.
+  private static let smallRequest = 512
   /// What a client may send ahead while a pop of its own waits.
   private static let unparsedMax = 64 << 10
 
@@ -67,6 +72,8 @@ final class Client {
   let connectedAt: Instant
   /// Strong, for speed; the node lets go of the client when its connection has closed.
   let node: StoreNode
+  private let reactor: Reactor
+  private let crowd: Crowd
 
   var session = ClientSession()
   var transaction = ClientTransaction()
@@ -100,6 +107,8 @@ final class Client {
     self.port = port
     self.address = address
     self.node = node
+    reactor = node.reactor
+    crowd = node.crowd
     connectedAt = node.reactor.now
     lastRequestAt = connectedAt
     window = ReplyWindow(node.windowLimits)
@@ -113,23 +122,31 @@ final class Client {
 
   /// Parses and starts as many requests as are there and may start now.
   func received(_ bytes: RawSpan) -> Progress {
-    lastRequestAt = node.reactor.now
+    lastRequestAt = reactor.now
     isHoldingInput = false
     defer { closeIfDone() }
     let parser = node.parser
     var consumed = 0
+    var unchecked = 0
     while consumed < bytes.byteCount {
       guard !isEnding else { break }
-      guard mayStart(bytes.byteCount - consumed) else { return Progress(consumed: consumed) }
+      if unchecked == 0 || isPaused {
+        guard mayStart(bytes.byteCount - consumed) else { return Progress(consumed: consumed) }
+        unchecked = Self.commandsPerCheck
+      }
       let rest = bytes.extracting(consumed..<bytes.byteCount)
       switch parser.parse(rest) {
       case .request(let byteCount):
         let arguments = parser.arguments(of: rest)
+        let owed = replies.count
         let request = rest.extracting(0..<byteCount)
         guard arguments.count == 0 || execute(arguments, request) else {
           return Progress(consumed: consumed)
         }
         consumed += byteCount
+        // What was answered at once may have been answered at length.
+        let isSmall = byteCount <= Self.smallRequest && replies.count > owed
+        unchecked = isSmall ? unchecked - 1 : 0
       case .incomplete(let needs):
         return Progress(consumed: consumed, needs: needs)
       case .violation(let violation):
@@ -176,14 +193,18 @@ final class Client {
     return true
   }
 
+  private var isPaused: Bool {
+    if case .none = pause { false } else { true }
+  }
+
   /// Stops reading while too much is owed.
   private func mayStart(_ unparsed: Int) -> Bool {
     guard case .none = pause else {
       isHoldingInput = true
-      if unparsed > Self.unparsedMax { node.reactor.pauseReading(connection) }
+      if unparsed > Self.unparsedMax { reactor.pauseReading(connection) }
       return false
     }
-    if window.isOpen(load, usual: node.crowd.usualReply), !node.crowd.holds(back: self) {
+    if window.isOpen(load, usual: crowd.usualReply), !crowd.holds(back: self) {
       return true
     }
     pauseReading(.window)
@@ -193,14 +214,14 @@ final class Client {
   private var load: ReplyWindow.Load {
     ReplyWindow.Load(
       owed: replies.count, parkedBytes: replies.parkedBytes,
-      queuedBytes: node.reactor.queuedBytes(connection))
+      queuedBytes: reactor.queuedBytes(connection))
   }
 
   /// Leaves the request at hand, and those behind it, unparsed.
   func pauseReading(_ reason: Pause) {
     pause = reason
     isHoldingInput = true
-    node.reactor.pauseReading(connection)
+    reactor.pauseReading(connection)
   }
 
   /// Starts nothing behind the command at hand until it is answered.
@@ -209,7 +230,7 @@ final class Client {
     pause = .awaited
     // While a pop waits, which may be for ever, the end of the connection must be noticed.
     if case .pop = command { return }
-    node.reactor.pauseReading(connection)
+    reactor.pauseReading(connection)
   }
 
   /// Goes on with what was left unparsed, when the reason to wait is gone.
@@ -217,17 +238,17 @@ final class Client {
     switch pause {
     case .none: return
     case .window:
-      guard window.mayReopen(load, usual: node.crowd.usualReply), !node.crowd.holds(back: self)
+      guard window.mayReopen(load, usual: crowd.usualReply), !crowd.holds(back: self)
       else { return }
     case .reads(let group):
       guard order.passage(for: group, isReadOnly: false) != .hold else { return }
     case .awaited:
       guard awaited == nil else { return }
       // What came while a pop waited is only offered again to who stopped reading.
-      node.reactor.pauseReading(connection)
+      reactor.pauseReading(connection)
     }
     pause = .none
-    node.reactor.resumeReading(connection)
+    reactor.resumeReading(connection)
   }
 
   // MARK: - Replies
@@ -235,11 +256,23 @@ final class Client {
   /// Appends a reply that is known now, behind everything owed.
   func answer(_ write: (inout Reply) -> Void) {
     let reply = node.compose(write)
-    replies.append(reply.rawSpan) { node.reactor.send(connection, copying: $0) }
+    replies.append(reply.rawSpan) { reactor.send(connection, copying: $0) }
   }
 
   /// Takes in what a group answered to a command, or to a part of one.
   func completed(_ ticket: Ticket, _ outcome: Outcome, _ reply: RawSpan) {
+    take(ticket, outcome, reply)
+    settle()
+  }
+
+  /// Goes on, or ends, after answers were taken in.
+  func settle() {
+    resumeIfPossible()
+    closeIfDone()
+  }
+
+  /// As `completed`, to be followed by `settle`.
+  func take(_ ticket: Ticket, _ outcome: Outcome, _ reply: RawSpan) {
     switch replies.expectation(of: ticket.sequence) {
     case .nothing: preconditionFailure("a command is completed once")
     case .one(let duty):
@@ -264,8 +297,6 @@ final class Client {
       let whole = node.compose { gather.finish(into: &$0) }
       fulfil(ticket.sequence, whole.rawSpan)
     }
-    resumeIfPossible()
-    closeIfDone()
   }
 
   func began(_ duty: ReplyQueue.Duty) {
@@ -290,8 +321,8 @@ final class Client {
 
   func fulfil(_ sequence: UInt64, _ reply: RawSpan) {
     window.answered(reply.byteCount)
-    node.crowd.answered(reply.byteCount)
-    replies.fulfil(sequence, reply) { node.reactor.send(connection, copying: $0) }
+    crowd.answered(reply.byteCount)
+    replies.fulfil(sequence, reply) { reactor.send(connection, copying: $0) }
   }
 
   // MARK: - End
@@ -323,6 +354,6 @@ final class Client {
   func closeIfDone() {
     guard isDone else { return }
     // A flushing close waits for the client to close as well; without need when it has all it is owed.
-    node.reactor.close(connection, flush: node.reactor.queuedBytes(connection) > 0)
+    reactor.close(connection, flush: reactor.queuedBytes(connection) > 0)
   }
 }

@@ -45,6 +45,8 @@ extension StoreServerConfiguration {
           id: UInt32(shard), members: shards.members(of: shard).map(NodeID.init(member:)))
       } + [GroupConfiguration(id: UInt32(self.shards), members: founders.sorted())])
     host.announcement = announcement.bytes
+    host.limits = hostLimits
+    host.lease = lease
     // A command has other arguments beside its largest; more than that are refused as too large.
     host.limits.commandBytesMax = maximumValueBytes + (1 << 20)
     host.limits.requestBytesPendingMax = max(

@@ -79,6 +79,7 @@ public final class StoreShard: StateMachine {
   private func perform(
     _ bytes: RawSpan, _ context: ApplyContext, mayWrite: Bool, _ reply: inout Reply
   ) {
+    if performPlain(bytes, mayWrite: mayWrite, isFull: isFull, &reply) { return }
     guard let header = PackedCommand.decode(bytes, into: arguments) else {
       return reply.appendError("ERR malformed command")
     }

@@ -3,11 +3,9 @@ internal import CycladesReplication
 /// GET, SET and their kin.
 extension Shard {
   /// Appends the value of a key, or a null; false when it is no string, which is then answered.
-  private func appendValue(
-    _ key: RawSpan, _ call: borrowing Invocation, _ reply: inout Reply
-  ) -> Bool {
+  func appendValue(of key: RawSpan, _ version: RESPVersion, _ reply: inout Reply) -> Bool {
     guard let entry = table.find(key) else {
-      reply.appendNull(call.version)
+      reply.appendNull(version)
       return true
     }
     guard entry.kind == ValueKind.string.rawValue else {
@@ -26,7 +24,7 @@ extension Shard {
   }
 
   mutating func get(_ call: borrowing Invocation, _ reply: inout Reply) {
-    _ = appendValue(call[0], call, &reply)
+    _ = appendValue(of: call[0], call.version, &reply)
   }
 
   mutating func getMany(_ call: borrowing Invocation, _ reply: inout Reply) {
@@ -41,12 +39,13 @@ extension Shard {
   }
 
   mutating func getAndDelete(_ call: borrowing Invocation, _ reply: inout Reply) {
-    guard appendValue(call[0], call, &reply) else { return }
+    guard appendValue(of: call[0], call.version, &reply) else { return }
     _ = table.remove(call[0])
   }
 
   mutating func getAndSet(_ call: borrowing Invocation, _ reply: inout Reply) {
-    guard admits(length: call[1].byteCount, &reply), appendValue(call[0], call, &reply) else {
+    guard admits(length: call[1].byteCount, &reply), appendValue(of: call[0], call.version, &reply)
+    else {
       return
     }
     table.put(call[0], call[1], deadline: nil)
@@ -61,7 +60,7 @@ extension Shard {
       deadline = options.deadline(call, &reply)
       if deadline == nil { return }
     }
-    _ = appendValue(call[0], call, &reply)
+    _ = appendValue(of: call[0], call.version, &reply)
     if let deadline {
       end(call[0], at: deadline, call)
     } else if options.persists {
@@ -78,7 +77,7 @@ extension Shard {
     }
     let (key, value) = (call[0], call[1])
     guard admits(length: value.byteCount, &reply) else { return }
-    if options.returnsOld, !appendValue(key, call, &reply) { return }
+    if options.returnsOld, !appendValue(of: key, call.version, &reply) { return }
     if options.ifMissing || options.ifPresent {
       guard table.contains(key) == options.ifPresent else {
         if !options.returnsOld { reply.appendNull(call.version) }

@@ -61,6 +61,12 @@ internal import CCycladesTable
       borrowing: self)
   }
 
+  /// Brings into the cache what finding these keys will touch.
+  func warm(_ keys: UnsafeBufferPointer<cyc_table_key>) {
+    guard let first = keys.baseAddress else { return }
+    unsafe cyc_table_warm(raw, first, UInt32(keys.count))
+  }
+
   /// A digest of a key's value and deadline; 0 when there is no such key.
   func version(of key: RawSpan) -> UInt64 {
     unsafe key.withBytes { unsafe cyc_table_version(raw, $0, $1) }

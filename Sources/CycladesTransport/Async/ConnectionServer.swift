@@ -41,7 +41,8 @@ public final class ConnectionServer: Sendable {
     self.logger = logger
   }
 
-  /// Listens on every reactor of the group. Connections wait in the backlog until `run`.
+  /// Listens on every reactor of the group, on a Unix socket, which cannot be shared, on the first
+  /// one alone. Connections wait in the backlog until `run`.
   ///
   /// Throws `.listenFailed` with the address when it is in use, not permitted or not of this
   /// machine.
@@ -52,12 +53,13 @@ public final class ConnectionServer: Sendable {
     var acceptors: [Acceptor] = []
     var bound = address
     do {
-      for executor in group.executors {
-        let isShared = group.executors.count > 1
+      let count = address.isLocal ? 1 : group.executors.count
+      for (number, executor) in group.executors.prefix(count).enumerated() {
+        let sharing = count == 1 ? PortSharing.none : number == 0 ? .first : .joined
         let acceptor = Acceptor(executor)
         let place = bound
         bound = try await executor.withReactor { reactor in
-          try acceptor.listen(on: place, reactor, backlog: backlog, reusePort: isShared, mode: mode)
+          try acceptor.listen(on: place, reactor, backlog: backlog, sharing: sharing, mode: mode)
         }
         acceptors.append(acceptor)
       }
@@ -118,11 +120,11 @@ private final class Acceptor: @unchecked Sendable {
   init(_ executor: ReactorExecutor) { self.executor = executor }
 
   func listen(
-    on address: SocketAddress, _ reactor: Reactor, backlog: Int, reusePort: Bool, mode: Mode
+    on address: SocketAddress, _ reactor: Reactor, backlog: Int, sharing: PortSharing, mode: Mode
   ) throws -> SocketAddress {
     let endpoint = TaskEndpoint(on: reactor) { self.opened($0, reactor) }
     let listener = try reactor.listen(
-      on: address, backlog: backlog, reusePort: reusePort, mode: mode, endpoint: endpoint)
+      on: address, backlog: backlog, sharing: sharing, mode: mode, endpoint: endpoint)
     self.listener = listener
     self.endpoint = endpoint
     return listener.address

@@ -12,6 +12,23 @@
     private let interval: Duration
     private let prefix: String
 
+    private static let counters: [(String, any KeyPath<ReactorStatistics, UInt64> & Sendable)] = [
+      ("turns", \.turns), ("enters", \.enters), ("receives", \.receives),
+      ("received_bytes", \.receivedBytes), ("sends", \.sends), ("sent_bytes", \.sentBytes),
+      ("short_sends", \.shortSends), ("copied_in_bytes", \.copiedInBytes),
+      ("copied_out_bytes", \.copiedOutBytes), ("accepted", \.accepted),
+      ("refused_accepts", \.refusedAccepts), ("connects", \.connects), ("closes", \.closes),
+      ("starved", \.starved), ("capped", \.capped), ("held_back", \.heldBack),
+      ("queue_full", \.queueFull),
+      ("accept_rests", \.acceptRests), ("missed_ends", \.missedEnds),
+      ("send_overflows", \.sendOverflows), ("input_overflows", \.inputOverflows),
+      ("protocol_violations", \.protocolViolations), ("out_of_buffers", \.outOfBuffers),
+      ("resets", \.resets), ("connect_timeouts", \.connectTimeouts),
+      ("idle_timeouts", \.idleTimeouts), ("header_timeouts", \.headerTimeouts),
+      ("stall_timeouts", \.stallTimeouts), ("flush_timeouts", \.flushTimeouts),
+      ("wakes", \.wakes),
+    ]
+
     /// Makes an exporter; labels start with `prefix` and a dot.
     public init(
       _ group: ReactorGroup, every interval: Duration = .seconds(10), prefix: String = "cyclades"
@@ -42,19 +59,7 @@
       func gauge(_ name: String, _ value: Int) {
         Gauge(label: "\(prefix).\(name)", dimensions: dimensions).record(value)
       }
-      count("turns", \.turns)
-      count("enters", \.enters)
-      count("received_bytes", \.receivedBytes)
-      count("sent_bytes", \.sentBytes)
-      count("copied_in_bytes", \.copiedInBytes)
-      count("copied_out_bytes", \.copiedOutBytes)
-      count("accepted", \.accepted)
-      count("refused_accepts", \.refusedAccepts)
-      count("connects", \.connects)
-      count("closes", \.closes)
-      count("starved", \.starved)
-      count("send_overflows", \.sendOverflows)
-      count("input_overflows", \.inputOverflows)
+      for (name, value) in Self.counters { count(name, value) }
       gauge("connections", now.connections)
       gauge("operations", now.operations)
       gauge("blocks", now.blocks)

@@ -64,6 +64,15 @@ public final class Reactor {
   /// The time of this turn: read once, when its events were collected.
   public var now: Instant { Instant(nanoseconds: core.now) }
 
+  /// The clock of `now`, read at this moment: for who must know how long a turn has taken.
+  package var clock: Instant { Instant(nanoseconds: core.clock) }
+
+  /// Milliseconds since 1970 by this host's clock: may be wrong, and may jump.
+  package var wallClockMilliseconds: UInt64 { core.wallClock / 1_000_000 }
+
+  /// A random number; in a simulation one that its seed decides.
+  package func random() -> UInt64 { core.random() }
+
   /// How the reactor reaches the kernel, `.uring` or `.epoll`: final once it runs.
   public var io: ReactorConfiguration.IO { core.backend.io }
 
@@ -79,25 +88,38 @@ public final class Reactor {
   /// pending are dropped. A reactor runs once.
   public func run() throws(TransportError) {
     defer { release() }
+    try prepare()
+    while true {
+      if isStopping, hasNothingLeft, mailbox.close() { return }
+      let park = !hasWork && mailbox.prepareToPark()
+      try turn(park: park)
+    }
+  }
+
+  /// Before the first turn, on the thread of all turns.
+  func prepare() throws(TransportError) {
     try core.enable()
     executor.adopt(self)
     logBackend()
-    while true {
-      if isStopping, hasNothingLeft, mailbox.close() { return }
-      let park = deferred.isEmpty && executor.isIdle && mailbox.prepareToPark()
-      let events = try core.turn(park: park)
-      if park { mailbox.unpark() }
-      deliver(events)
-      runDeferred()
-      mailbox.drain(self)
-      executor.runJobs()
-      for observer in observers { observer.turnEnding() }
-      endpoints.releaseUnused()
-    }
+  }
+
+  /// Whether there is something to run that no event tells of.
+  var hasWork: Bool { !deferred.isEmpty || !executor.isIdle }
+
+  func turn(park: Bool) throws(TransportError) {
+    let events = try core.turn(park: park)
+    if park { mailbox.unpark() }
+    deliver(events)
+    runDeferred()
+    mailbox.drain(self)
+    executor.runJobs()
+    for observer in observers { observer.turnEnding() }
+    endpoints.releaseUnused()
   }
 
   /// The one line that says how this reactor reaches the kernel, and why not as usual.
   private func logBackend() {
+    guard configuration.residence == nil else { return }
     let backend = core.backend
     if let refusal = backend.refusal {
       logger.notice("reactor uses epoll: \(refusal)")
@@ -132,7 +154,7 @@ public final class Reactor {
     core.closeAll(flush: true)
   }
 
-  private var hasNothingLeft: Bool {
+  var hasNothingLeft: Bool {
     let statistics = statistics
     return statistics.connections == 0 && statistics.listeners == 0 && files.isEmpty
       && deferred.isEmpty && executor.isIdle
@@ -207,12 +229,12 @@ public final class Reactor {
 
   /// Listens on an address and reports accepted connections to `endpoint`.
   ///
-  /// Port 0 lets the system choose; `Listener.address` tells. With `reusePort` several reactors may
-  /// listen on one port and the kernel spreads connections over them; a clash with another process
-  /// then goes unnoticed. Throws `.listenFailed`.
+  /// Port 0 lets the system choose; `Listener.address` tells. Several reactors listen on one port
+  /// when the first one does so as `.first` and the others join; see `PortSharing`. Throws
+  /// `.listenFailed`.
   public func listen(
-    on address: SocketAddress, backlog: Int = 1024, reusePort: Bool = false, mode: Mode = .stream,
-    deadlines: Deadlines = Deadlines(), endpoint: any Endpoint
+    on address: SocketAddress, backlog: Int = 1024, sharing: PortSharing = .none,
+    mode: Mode = .stream, deadlines: Deadlines = Deadlines(), endpoint: any Endpoint
   ) throws(TransportError) -> Listener {
     guard !isStopping else {
       throw TransportError(.listenFailed, "cannot listen on \(address): the reactor is stopping")
@@ -220,7 +242,7 @@ public final class Reactor {
     let user = endpoints.insert(endpoint)
     do {
       let (id, bound) = try core.listen(
-        on: address, backlog: backlog, reusePort: reusePort, frameMaximum: mode.frameMaximum,
+        on: address, backlog: backlog, sharing: sharing, frameMaximum: mode.frameMaximum,
         deadlines: deadlines, user: user)
       return Listener(reactor: self, id: id, address: bound)
     } catch {

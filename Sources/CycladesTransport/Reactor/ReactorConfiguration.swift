@@ -37,6 +37,9 @@ public struct ReactorConfiguration: Sendable {
   /// The system's receive buffer of every connection; `nil`, the default, lets the system tune it.
   public var socketReceiveBufferBytes: Int?
 
+  /// Where the reactor lives in a simulation; `nil`, the default: in this world.
+  package var residence: Residence?
+
   /// Makes a configuration with the defaults.
   public init() {}
 

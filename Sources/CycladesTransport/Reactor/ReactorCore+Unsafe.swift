@@ -9,7 +9,7 @@ internal import CCycladesReactor
 
   init(_ configuration: ReactorConfiguration, pool: BufferPool) throws(TransportError) {
     let io = try configuration.resolvedIO()
-    var options = cyc_reactor_options(
+    var options = unsafe cyc_reactor_options(
       io: io.raw,
       connections_max: UInt32(configuration.connectionsMax),
       receive_blocks: UInt32(configuration.receiveBlocks),
@@ -20,7 +20,9 @@ internal import CCycladesReactor
       send_cap: UInt64(configuration.sendCap),
       flush_ns: configuration.flushTimeout.nanosecondsClamped,
       socket_send_buffer: UInt32(configuration.socketSendBufferBytes ?? 0),
-      socket_receive_buffer: UInt32(configuration.socketReceiveBufferBytes ?? 0))
+      socket_receive_buffer: UInt32(configuration.socketReceiveBufferBytes ?? 0),
+      world: configuration.residence?.world.raw,
+      host: UInt32(configuration.residence?.host ?? 0))
     var error: Int32 = 0
     guard let raw = unsafe cyc_reactor_create(&options, pool.raw, &error) else {
       throw io == .epoll
@@ -53,13 +55,21 @@ internal import CCycladesReactor
   func destroy() { unsafe cyc_reactor_destroy(raw) }
 
   var now: UInt64 { unsafe cyc_reactor_now(raw) }
+  var clock: UInt64 { unsafe cyc_reactor_clock(raw) }
+  var wallClock: UInt64 { unsafe cyc_reactor_wall_clock(raw) }
+  func random() -> UInt64 { unsafe cyc_reactor_random(raw) }
+  var isDue: Bool { unsafe cyc_reactor_is_due(raw) }
+  var nextTimer: UInt64? {
+    let next = unsafe cyc_reactor_next(raw)
+    return next == .max ? nil : next
+  }
   var waker: Waker { Waker(descriptor: unsafe cyc_reactor_waker(raw)) }
 
   /// What drives the reactor, the ring's set-up flags, and why a ring was refused, if one was.
   var backend: (io: ReactorConfiguration.IO, ringFlags: UInt32, refusal: TransportError?) {
     let backend = unsafe cyc_reactor_backend(raw)
     return (
-      backend.io == CYC_IO_URING ? .uring : .epoll, backend.flags,
+      backend.io == CYC_IO_EPOLL ? .epoll : .uring, backend.flags,
       backend.refusal == 0 ? nil : Self.refusal(backend.refusal)
     )
   }
@@ -187,12 +197,12 @@ internal import CCycladesReactor
   // MARK: Listeners and connections
 
   func listen(
-    on address: SocketAddress, backlog: Int, reusePort: Bool, frameMaximum: UInt32,
+    on address: SocketAddress, backlog: Int, sharing: PortSharing, frameMaximum: UInt32,
     deadlines: Deadlines, user: UInt64
   ) throws(TransportError) -> (id: UInt64, address: SocketAddress) {
     var options = cyc_listen_options(
       address: address.cAddress, deadlines: deadlines.raw, backlog: Int32(clamping: backlog),
-      reuse_port: reusePort, frame_max: frameMaximum, user: user)
+      sharing: sharing.raw, frame_max: frameMaximum, user: user)
     var id: UInt64 = 0
     var bound = cyc_address()
     let result = unsafe cyc_listener_open(raw, &options, &id, &bound)

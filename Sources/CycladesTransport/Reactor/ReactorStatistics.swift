@@ -45,6 +45,8 @@ public struct ReactorStatistics: Sendable, Hashable {
   public var queueFull: UInt64 = 0
   /// Times a listener rested for want of descriptors or memory.
   public var acceptRests: UInt64 = 0
+  /// Ends of connections that the kernel told of only when it was asked.
+  public var missedEnds: UInt64 = 0
 
   // Reasons to close that are not the application's.
 
@@ -101,7 +103,8 @@ extension ReactorStatistics {
       accepted: report.accepted, refusedAccepts: report.refused_accepts,
       connects: report.connects, closes: report.closes, starved: report.starved,
       capped: report.capped, heldBack: report.held_back, queueFull: report.queue_full,
-      acceptRests: report.accept_rests, sendOverflows: report.send_overflows,
+      acceptRests: report.accept_rests, missedEnds: report.missed_ends,
+      sendOverflows: report.send_overflows,
       inputOverflows: report.input_overflows, protocolViolations: report.protocol_violations,
       outOfBuffers: report.out_of_buffers, resets: report.resets,
       connectTimeouts: report.connect_timeouts, idleTimeouts: report.idle_timeouts,

@@ -12,8 +12,26 @@ struct SimulatedCluster {
     var death = 4
     var freeze = 6
     var calm = 1500
-    /// The logged decision at which the coordinator dies, with all its workers; from 1.
+    /// The logged decision at which the coordinator dies; from 1.
     var crashAt: Int?
+    /// Whether workers outlive their coordinator and join the next one, as those of a cluster do. Then
+    /// their connections break, too: what is under way is lost, and they come back.
+    var outlives = false
+    /// Chance per worker and step, in 1/1000, that its connection breaks.
+    var flap = 0
+    var bug: Bug?
+  }
+
+  /// What a simulation that is worth anything finds.
+  enum Bug: CaseIterable {
+    /// A new coordinator does not wait for those who hold what is done.
+    case noGrace
+    /// Attempts of two coordinators have the same numbers.
+    case sameNumbers
+    /// A coordinator acts on a decision that the ledger does not have yet.
+    case actsEarly
+    /// A worker that comes back does not say what it has mapped.
+    case forgetsMaps
   }
 
   struct SimulatedWorker {
@@ -25,6 +43,10 @@ struct SimulatedCluster {
     var doneAt = 0
     /// Attempts at maps whose output it holds.
     var outputs: Set<Attempt> = []
+    /// Finished parts by attempt.
+    var parts: Set<Attempt> = []
+    /// Without a connection until then; it comes back with what it holds.
+    var rejoinsAt: Int?
     var sources: [Int: MapSource] = [:]
     var fetched: Set<Int> = []
     var lastStall = 0
@@ -51,6 +73,11 @@ struct SimulatedCluster {
   private var nextWorker = 0
   /// Reports on their way to the coordinator.
   private var reports: [(at: Int, CoordinatorEvent)] = []
+  /// Attempts that were begun, which never happens twice.
+  private var begun: Set<Attempt> = []
+  /// Milliseconds that a worker may be without a connection, and that a new coordinator waits.
+  private static let absence = 15
+  private static let grace = 60
   /// Attempts whose part file is complete.
   private var files: Set<Attempt> = []
 
@@ -70,6 +97,7 @@ struct SimulatedCluster {
     while outcome == nil && violation == nil && now < limit {
       now += 1
       deliver(.tick(UInt64(now)))
+      for index in workers.indices where workers[index].rejoinsAt == now { rejoin(index) }
       deliverDecisions()
       deliverReports()
       for index in workers.indices.reversed() { stepWorker(index) }
@@ -105,16 +133,19 @@ struct SimulatedCluster {
   private mutating func deliverDecisions() {
     while let (at, decision) = decisions.first, at <= now {
       decisions.removeFirst()
-      record.note(decision)
+      if plan.bug != .actsEarly || logged + 1 != plan.crashAt { record.note(decision) }
       logged += 1
       // It dies when the ledger has the decision and before it hears of it.
-      if logged == plan.crashAt { return replaceCoordinator() }
+      if logged == plan.crashAt {
+        if plan.bug == .actsEarly { deliver(.logged(decision)) }
+        return replaceCoordinator()
+      }
       deliver(.logged(decision))
     }
   }
 
   private mutating func replaceCoordinator() {
-    workers = []
+    if !plan.outlives { workers = [] }
     reports = []
     decisions = []
     let isDecided = record.outcome != nil
@@ -123,11 +154,66 @@ struct SimulatedCluster {
       maps: plan.maps, partitions: plan.partitions, patience: 30, badRecordLimit: 0,
       describe: { "\($0)" })
     var effects: [CoordinatorEffect] = []
-    coordinator.resume(record, &effects)
+    var known = record
+    if plan.bug == .sameNumbers { known.incarnation = 1 }
+    let grace = plan.outlives && plan.bug != .noGrace ? SimulatedCluster.grace : 0
+    coordinator.resume(known, at: UInt64(now), grace: UInt64(grace), &effects)
     coordinator.step(.tick(UInt64(now)), &effects)
     if isDecided { record.outcome = nil }
     for effect in effects { carryOut(effect) }
-    for _ in 0..<plan.workers { spawn() }
+    for index in workers.indices {
+      let worker = workers[index]
+      if worker.joinsAt >= now {
+        reports.append((worker.joinsAt, .joined(worker.id)))
+      } else {
+        disconnect(index, for: Int.random(in: 2...40, using: &random))
+      }
+    }
+    // Somebody else sees to it that there are as many as before.
+    while workers.count < plan.workers { spawn() }
+  }
+
+  /// Breaks a worker's connection: what is under way to it and from it is lost.
+  private mutating func disconnect(_ index: Int, for time: Int) {
+    guard workers[index].joinsAt < now else { return }
+    workers[index].inbox = []
+    workers[index].rejoinsAt = now + time
+    let id = workers[index].id
+    reports.removeAll { SimulatedCluster.sender(of: $0.1) == id }
+    if time > SimulatedCluster.absence {
+      reports.append((now + SimulatedCluster.absence, .lost(id)))
+    }
+  }
+
+  private static func sender(of event: CoordinatorEvent) -> WorkerID? {
+    switch event {
+    case .joined(let id), .rejoined(let id, _), .lost(let id), .heard(let id),
+      .mapDone(let id, _, _, _), .reduceDone(let id, _, _, _), .failed(let id, _, _),
+      .gaveUp(let id, _, _), .stalled(let id, _, _, _):
+      id
+    default: nil
+    }
+  }
+
+  private mutating func rejoin(_ index: Int) {
+    workers[index].rejoinsAt = nil
+    let worker = workers[index]
+    reports.removeAll { SimulatedCluster.sender(of: $0.1) == worker.id }
+    var holdings = WorkerHoldings(running: worker.running)
+    for name in worker.outputs.sorted(by: { $0.number < $1.number })
+    where plan.bug != .forgetsMaps {
+      guard case .map(let map) = name.task else { continue }
+      holdings.maps.append(
+        .init(map: map, attempt: name.number, report: MapReport(digest: UInt64(map))))
+    }
+    for name in worker.parts.sorted(by: { $0.number < $1.number }) {
+      guard case .reduce(let partition) = name.task else { continue }
+      holdings.parts.append(
+        .init(
+          partition: partition, attempt: name.number,
+          info: PartInfo(byteCount: partition, recordCount: 1, digest: 0)))
+    }
+    deliver(.rejoined(worker.id, holdings))
   }
 
   private mutating func deliver(_ event: CoordinatorEvent) {
@@ -138,10 +224,18 @@ struct SimulatedCluster {
 
   private mutating func carryOut(_ effect: CoordinatorEffect) {
     note(effect)
+    if case .runMap(_, let map, _) = effect, isCalm, record.digests[map] != nil {
+      violation = "map \(map) was finished and is done again"
+    }
+    if case .runReduce(_, let partition, _, _) = effect, record.parts[partition] != nil {
+      violation = "part \(partition) was elected and is done again"
+    }
     switch effect {
     case .runMap(let id, _, _), .runReduce(let id, _, _, _), .moved(let id, _, _, _, _),
       .forget(let id, _, _), .abandon(let id, _):
-      guard let index = workers.firstIndex(where: { $0.id == id }) else { return }
+      guard let index = workers.firstIndex(where: { $0.id == id }),
+        workers[index].rejoinsAt == nil
+      else { return }
       let before = workers[index].inbox.last?.at ?? 0
       let at = max(before, now + Int.random(in: 1...5, using: &random))
       workers[index].inbox.append((at, effect))
@@ -159,11 +253,16 @@ struct SimulatedCluster {
         violation = "part \(partition) was published twice"
       }
       send(.published(partition: partition), repeated: false)
-    case .spawn: spawn()
+    case .spawn: if !plan.outlives { spawn() }
     case .complete, .fail:
       if outcome != nil { violation = "the job ended twice" }
       outcome = effect
     }
+  }
+
+  /// Whether nothing but its coordinator ever fails.
+  private var isCalm: Bool {
+    plan.death == 0 && plan.freeze == 0 && plan.flap == 0 && plan.outlives
   }
 
   /// Folds an effect into the trace: what was decided, for whom, when.
@@ -188,9 +287,14 @@ struct SimulatedCluster {
 
   private mutating func stepWorker(_ index: Int) {
     guard now > workers[index].joinsAt else { return }
+    if plan.flap > 0, workers[index].rejoinsAt == nil, now < plan.calm, chance(plan.flap) {
+      disconnect(index, for: Int.random(in: 1...40, using: &random))
+    }
     if now < plan.calm && chance(plan.death) {
       let id = workers.remove(at: index).id
+      reports.removeAll { SimulatedCluster.sender(of: $0.1) == id }
       send(.lost(id), repeated: true)
+      if plan.outlives { spawn() }
       return
     }
     if now < plan.calm && chance(plan.freeze) {
@@ -202,7 +306,7 @@ struct SimulatedCluster {
       obey(index, first.1)
     }
     work(index)
-    if now % 5 == 0 { send(.heard(workers[index].id)) }
+    if now % 5 == 0 { report(index, .heard(workers[index].id)) }
   }
 
   private mutating func obey(_ index: Int, _ order: CoordinatorEffect) {
@@ -210,10 +314,6 @@ struct SimulatedCluster {
     case .runMap(_, let map, let attempt):
       begin(index, Attempt(task: .map(map), number: attempt))
     case .runReduce(_, let partition, let attempt, let sources):
-      // The upper bits of an attempt say whose it is.
-      if let elected = record.parts[partition], elected.attempt >> 16 < attempt >> 16 {
-        violation = "part \(partition) was elected and is done again"
-      }
       begin(index, Attempt(task: .reduce(partition), number: attempt))
       workers[index].sources = Dictionary(uniqueKeysWithValues: zip(sources.indices, sources))
       workers[index].fetched = []
@@ -231,7 +331,13 @@ struct SimulatedCluster {
     }
   }
 
+  /// Sends to the coordinator, if there is a connection.
+  private mutating func report(_ index: Int, _ event: CoordinatorEvent) {
+    if workers[index].rejoinsAt == nil { send(event) }
+  }
+
   private mutating func begin(_ index: Int, _ attempt: Attempt) {
+    if !begun.insert(attempt).inserted { violation = "\(attempt) was begun twice" }
     if workers[index].running != nil { violation = "a busy worker was given \(attempt)" }
     workers[index].running = attempt
     workers[index].doneAt = now + Int.random(in: 2...40, using: &random)
@@ -245,13 +351,14 @@ struct SimulatedCluster {
       guard workers[index].doneAt <= now else { return }
       workers[index].running = nil
       workers[index].outputs.insert(running)
-      send(.mapDone(id, map: map, attempt: running.number, MapReport(digest: UInt64(map))))
+      report(index, .mapDone(id, map: map, attempt: running.number, MapReport(digest: UInt64(map))))
     case .reduce(let partition):
       guard fetch(index, partition, running), workers[index].doneAt <= now else { return }
       workers[index].running = nil
       files.insert(running)
       let part = PartInfo(byteCount: partition, recordCount: 1, digest: 0)
-      send(.reduceDone(id, partition: partition, attempt: running.number, part))
+      workers[index].parts.insert(running)
+      report(index, .reduceDone(id, partition: partition, attempt: running.number, part))
     }
   }
 
@@ -267,9 +374,8 @@ struct SimulatedCluster {
       workers[index].fetched.insert(map)
     } else if now - workers[index].lastStall > 20 {
       workers[index].lastStall = now
-      send(
-        .stalled(
-          workers[index].id, partition: partition, attempt: running.number, map: map))
+      let id = workers[index].id
+      report(index, .stalled(id, partition: partition, attempt: running.number, map: map))
     }
     return false
   }
