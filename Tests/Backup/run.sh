@@ -17,17 +17,22 @@ fail() { echo "error: $*" >&2; exit 1; }
 # A port from which the cluster command finds its own free; see `cyclades cluster --help`.
 port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-start() { # NODES FOLDER -> sets plain
-  local first
-  first=$(($(port) % 20000 + 20000))
-  "$cyclades" cluster --nodes "$1" --port "$first" --data "$2" >"$2.log" 2>&1 &
-  pids+=($!)
-  plain=$((first + 101))
-  for _ in $(seq 200); do
-    redis-cli -p "$plain" SET ready 1 2>/dev/null | grep -q OK && break
-    sleep 0.1
+start() { # NODES FOLDER -> sets plain; the ports may be somebody's, then others are tried
+  local first attempt
+  for attempt in 1 2 3 4 5; do
+    first=$(($(port) % 20000 + 20000))
+    "$cyclades" cluster --nodes "$1" --port "$first" --data "$2-$attempt" >"$2.log" 2>&1 &
+    pids+=($!)
+    plain=$((first + 101))
+    for _ in $(seq 50); do
+      if redis-cli -p "$plain" SET ready 1 2>/dev/null | grep -q OK; then
+        redis-cli -p "$plain" DEL ready >/dev/null
+        return
+      fi
+      sleep 0.1
+    done
   done
-  redis-cli -p "$plain" DEL ready >/dev/null
+  fail "a cluster of $1 does not start: $(cat "$2.log")"
 }
 
 start 3 "$folder/three"
@@ -47,7 +52,7 @@ from=$plain
 keys=$(redis-cli -p "$from" DBSIZE)
 
 # Somebody goes on writing other keys meanwhile.
-(while :; do echo "INCR busy"; done | redis-cli -p "$from" >/dev/null 2>&1) &
+redis-cli -p "$from" -r 100000000 INCR busy >/dev/null 2>&1 &
 pids+=($!)
 writer=$!
 "$cyclades" backup --connect "127.0.0.1:$from" --output "$folder/copy"
