@@ -170,6 +170,31 @@ struct JobHomeTests {
     #expect(try Files.contents(path) == text && info?.byteCount == text.count)
   }
 
+  @Test("what the next job asks for does not end with the connection of the one before")
+  func nextJob() throws {
+    let table = try HomeTable(Array(0..<200))
+    let link = HomeLink(on: table.reactor)
+    link.serve(table.address, job: table.order.id, token: 9)
+    var streams = [RemoteStream(link, table.segment)]
+    var buffer = [UInt8](repeating: 0, count: 300)
+    func read() throws -> Int {
+      try unsafe buffer.withUnsafeMutableBytes {
+        try unsafe streams[streams.count - 1].read(
+          into: $0.baseAddress.unsafelyUnwrapped, count: $0.count, at: 0)
+      }
+    }
+    try table.reactor.runUntilDone(link) {
+      guard try read() == 200 else { return false }
+      if streams.count == 2 { return true }
+      // The job is over, and the same home has another one.
+      link.serve(nil, job: 0, token: 0)
+      link.serve(table.address, job: table.order.id, token: 9)
+      streams.append(RemoteStream(link, table.segment))
+      return try read() == 200
+    }
+    #expect(streams.count == 2 && Array(buffer[..<200]) == Array(0..<200))
+  }
+
   @Test("a home that is gone is told from an error of the job")
   func gone() throws {
     let table = try HomeTable(Array(0..<200))

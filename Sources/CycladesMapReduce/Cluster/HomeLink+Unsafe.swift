@@ -35,7 +35,10 @@ final class HomeLink: Endpoint {
     self.address = address
     self.job = job
     self.token = token
-    if let connection { reactor.close(connection, flush: false) }
+    guard let connection else { return }
+    reactor.close(connection, flush: false)
+    // At once: what the next job asks for must not end with this connection.
+    disconnect(HomeLost(reason: MapReduceError(.worker, "the job has another home")))
   }
 
   // MARK: What tasks ask for
@@ -148,16 +151,19 @@ final class HomeLink: Endpoint {
 
   func closed(_ connection: ConnectionID, _ reason: CloseReason) {
     guard connection == self.connection else { return }
-    self.connection = nil
+    disconnect(
+      HomeLost(reason: MapReduceError(.worker, "the home of the job is not reached: \(reason)")))
+    wake()
+  }
+
+  private func disconnect(_ error: HomeLost) {
+    connection = nil
     early = nil
-    let error = HomeLost(
-      reason: MapReduceError(.worker, "the home of the job is not reached: \(reason)"))
     let (streams, parts) = (streams, parts)
     self.streams = [:]
     self.parts = [:]
     for stream in streams.values { stream.stream?.fail(error) }
     for part in parts.values { part.part?.fail(error) }
-    wake()
   }
 }
 

@@ -22,6 +22,8 @@ final class ShuffleClient: Endpoint {
     self.job = job
     self.token = token
     for connection in peers.keys { reactor.close(connection, flush: false) }
+    // At once: pulls of the next job must not go to connections that are being closed.
+    (connections, peers, early) = ([:], [:], [:])
   }
 
   func send(_ pull: ShuffleFetch.Pull, partition: Int) {
