@@ -29,7 +29,7 @@ struct LeaseTests {
   @Test("a leader answers by its clock while its lease lasts, and no longer")
   func lasts() async throws {
     let cluster = try CounterCluster(2)
-    let lease = Lease(duration: 5_000_000_000)
+    let lease = Lease(duration: 1_200_000_000)
     var replicas: [Replica] = []
     for configuration in cluster.configurations {
       replicas.append(try await start(configuration, lease))

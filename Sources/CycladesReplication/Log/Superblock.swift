@@ -293,8 +293,13 @@ final class Superblock: FileCompletion {
 
   private func finish(_ error: ReplicationError?) {
     writing = nil
-    let done = called
+    var done = called
     called = []
+    if error != nil {
+      // A failed disk is not tried again: those who wait for the next time hear of this one.
+      done += waiting
+      waiting = []
+    }
     for call in done { call(error) }
     if !waiting.isEmpty, writing == nil, error == nil { begin() }
   }

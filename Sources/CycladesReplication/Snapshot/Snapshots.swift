@@ -151,7 +151,17 @@ final class Snapshots: SnapshotWriterOwner {
         "group": "\(snapshot.id.group)", "slot": "\(snapshot.slot)",
         "bytes": "\(snapshot.byteCount)",
       ])
-    if host.replica(Int(snapshot.id.group)) != nil { store(snapshot) } else { remove(snapshot) }
+    let group = Int(snapshot.id.group)
+    let held = stored[group]
+    if host.replica(group) == nil || held?.slot ?? 0 > snapshot.slot {
+      // Left, or overtaken by one that a peer sent meanwhile.
+      remove(snapshot)
+    } else if held?.slot == snapshot.slot {
+      // Its file took the place of the other, whose name it has.
+      stored[group] = snapshot
+    } else {
+      store(snapshot)
+    }
   }
 
   func notWritten(_ id: SnapshotID, _ error: ReplicationError) {
