@@ -71,25 +71,19 @@ struct LoadPoll {
   func hasNews(_ position: Int) -> Bool { entries[position].revents != 0 }
 }
 
-/// Ports of this machine that are free now: bound together for a moment, so that all differ.
+/// Ports of this machine that are free now, all different: below those that the system gives to
+/// outgoing connections, one of which could have taken them by the time they are listened on.
 func freePorts(_ count: Int) throws -> [UInt16] {
   var descriptors: [Int32] = []
   defer { for descriptor in descriptors { close(descriptor) } }
   return try (0..<count).map { _ in
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     descriptors.append(descriptor)
-    var address = sockaddr_in()
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let isBound = unsafe withLoopback(0) { unsafe bind(descriptor, $0, $1) } == 0
-    let isKnown = unsafe withUnsafeMutablePointer(to: &address) {
-      unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        unsafe getsockname(descriptor, $0, &length)
-      }
+    for _ in 0..<1000 {
+      let port = UInt16.random(in: 10_000..<32_768)
+      if unsafe withLoopback(port, { unsafe bind(descriptor, $0, $1) }) == 0 { return port }
     }
-    guard isBound, isKnown == 0 else {
-      throw CommandFailure("no free port on 127.0.0.1: error \(errno)")
-    }
-    return UInt16(bigEndian: address.sin_port)
+    throw CommandFailure("no free port on 127.0.0.1: error \(errno)")
   }
 }
 

@@ -41,24 +41,28 @@ final class TestCluster {
     return workers[workers.count - 1]
   }
 
-  /// Ports that were free a moment ago.
+  /// Ports of this machine that are free now, all different: below those that the system gives to
+  /// outgoing connections, one of which could have taken them by the time they are listened on.
   private static func freePorts(_ count: Int) throws -> [UInt16] {
-    var files: [Int32] = []
-    defer { for file in files { close(file) } }
+    var descriptors: [Int32] = []
+    defer { for descriptor in descriptors { close(descriptor) } }
     return try (0..<count).map { _ in
-      let file = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-      files.append(file)
-      var address = sockaddr_in()
-      address.sin_family = sa_family_t(AF_INET)
-      address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-      var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-      let result = unsafe withUnsafeMutablePointer(to: &address) { pointer in
-        unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-          unsafe bind(file, address, size) == 0 && getsockname(file, address, &size) == 0
+      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+      descriptors.append(descriptor)
+      for _ in 0..<1000 {
+        let port = UInt16.random(in: 10_000..<32_768)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let isBound = unsafe withUnsafePointer(to: &address) {
+          unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+          }
         }
+        if isBound { return port }
       }
-      guard result else { throw TestFailure("no free port") }
-      return UInt16(bigEndian: address.sin_port)
+      throw TestFailure("no free port")
     }
   }
 
