@@ -203,7 +203,8 @@ final class NodeCluster {
     for index in nodes.indices where nodes[index].wakesAt == nil {
       guard let store = nodes[index].store, let error = store.failure else { continue }
       statistics.stopped += 1
-      note("node \(index + 1) stops: \(error)")
+      // Where the folders are differs from run to run, and is no part of the trace.
+      note("node \(index + 1) stops: \("\(error)".replacing(folder, with: ""))")
       crash(index, isSilent: false, outage: .milliseconds(500))
     }
   }
