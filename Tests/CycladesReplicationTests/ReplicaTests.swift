@@ -111,4 +111,24 @@ struct ReplicaTests {
     #expect(refused?.code == .notDone)
     for replica in replicas { await replica.stop() }
   }
+
+  // Found by whole simulated nodes, seed 530: without this a node that crashed while its peers were
+  // introducing themselves heard of no leader until one of them had something else to say.
+  @Test("a peer that takes a connection and says nothing is dialled again")
+  func silentPeer() async throws {
+    let cluster = try CounterCluster()
+    let port = try #require(cluster.configurations[1].peers[NodeID(rawValue: 2)]?.port)
+    // The kernel takes the connections; nobody reads them.
+    let silent = try #require(listenOnLoopback(port))
+    defer { close(silent) }
+    let replica = try await cluster.start(0)
+    try await Task.sleep(for: .milliseconds(2500))
+    var taken = 0
+    while let connection = acceptNow(silent) {
+      taken += 1
+      close(connection)
+    }
+    #expect(taken >= 2)
+    await replica.stop()
+  }
 }

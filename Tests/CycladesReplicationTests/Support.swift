@@ -36,19 +36,38 @@ func freePorts(_ count: Int) -> [Int] {
     descriptors.append(descriptor)
     for _ in 0..<1000 {
       let port = UInt16.random(in: 10_000..<32_768)
-      var address = sockaddr_in()
-      address.sin_family = sa_family_t(AF_INET)
-      address.sin_port = port.bigEndian
-      address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-      let isBound = unsafe withUnsafePointer(to: &address) {
-        unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-        }
-      }
-      if isBound { return Int(port) }
+      if bindToLoopback(descriptor, port) { return Int(port) }
     }
     preconditionFailure("no free port: error \(errno)")
   }
+}
+
+private func bindToLoopback(_ descriptor: Int32, _ port: UInt16) -> Bool {
+  var address = sockaddr_in()
+  address.sin_family = sa_family_t(AF_INET)
+  address.sin_port = port.bigEndian
+  address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+  return unsafe withUnsafePointer(to: &address) {
+    unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+      unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+    }
+  }
+}
+
+/// A socket on which the kernel takes connections; nil when the port is taken.
+func listenOnLoopback(_ port: UInt16) -> Int32? {
+  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | O_NONBLOCK, 0)
+  guard bindToLoopback(descriptor, port), listen(descriptor, 16) == 0 else {
+    close(descriptor)
+    return nil
+  }
+  return descriptor
+}
+
+/// The next connection that waits to be accepted; nil when none does.
+func acceptNow(_ listener: Int32) -> Int32? {
+  let descriptor = accept(listener, nil, nil)
+  return descriptor < 0 ? nil : descriptor
 }
 
 func quietLogger() -> Logger {

@@ -23,6 +23,10 @@ struct PeerRefusal: Error {
 
 /// The frames that peers exchange.
 enum PeerFrames {
+  /// A connection whose other side has not introduced itself by then is closed: its process may be
+  /// paused, or its machine gone without a word, and one who has nothing to send never learns that.
+  static let helloTimeout = Duration.seconds(2)
+
   /// The largest frame: an entry with the largest command, or a promise of a window of them.
   static func mode(_ limits: HostLimits) -> Mode {
     .frames(maximumSize: min(1 << 30, 2 * limits.commandBytesMax + (64 << 20)))
@@ -88,6 +92,10 @@ final class PeerLink: Endpoint {
 
   func opened(_ connection: ConnectionID) {
     host.sendHello(connection)
+    host.reactor.schedule(after: PeerFrames.helloTimeout) { [weak self] in
+      guard let self, !isReady, connection == self.connection else { return }
+      host.reactor.close(connection, flush: false, reason: .timedOut)
+    }
   }
 
   func received(_ connection: ConnectionID, frame: Bytes) {
@@ -134,9 +142,6 @@ final class PeerListener: Endpoint {
   /// Said once, however often the refused one tries again.
   private var lastRefusal = ""
 
-  /// A connection that has not introduced itself by then is closed.
-  private static let helloTimeout = Duration.seconds(5)
-
   init(host: any PeerHost) { self.host = host }
 
   var address: SocketAddress? { listener?.address }
@@ -152,7 +157,7 @@ final class PeerListener: Endpoint {
 
   func opened(_ connection: ConnectionID) {
     peers[connection] = .some(nil)
-    host.reactor.schedule(after: PeerListener.helloTimeout) { [weak self] in
+    host.reactor.schedule(after: PeerFrames.helloTimeout) { [weak self] in
       guard let self, let known = peers[connection], known == nil else { return }
       host.reactor.close(connection, flush: false)
     }
