@@ -35,11 +35,7 @@ func bytes(of number: UInt64) -> [UInt8] {
   (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
 }
 
-let configuration: ReactorConfiguration = {
-  var configuration = ReactorConfiguration()
-  configuration.receiveBlocks = 1024
-  return configuration
-}()
+let configuration = ReactorConfiguration()
 
 /// What the server has done so far.
 struct Counts {

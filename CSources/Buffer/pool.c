@@ -1,8 +1,9 @@
-// The slab pool: three ways to get a block, one way to give it back.
+// The slab pool: blocks of four kinds, all given back in one way.
 //
 //   class    capacity   mapped as                     given back to
 //   small      16 KiB   chunk of 2 MiB = 128 blocks   free list, last in first out: still cached
-//   medium    256 KiB   chunk of 2 MiB =   8 blocks   free list
+//   medium     64 KiB   chunk of 2 MiB =  32 blocks   free list
+//   large     256 KiB   chunk of 2 MiB =   8 blocks   free list
 //   big     exact size  one mapping, page-rounded     the system
 //
 //   chunk  [ block 0 | block 1 | ... | block n-1 ]     headers lie apart, so that blocks stay
@@ -13,7 +14,7 @@
 //     may grow to, not what happens to be in use.
 //   - a block is either on its class's free list (references == 0) or counted in taken_blocks.
 //   - chunk.taken is the number of its blocks that are not on the free list.
-//   - when a take would pass the budget, idle chunks of either class are unmapped before it fails.
+//   - when a take would pass the budget, idle chunks of every class are unmapped before it fails.
 //
 // Big blocks are not cached: mapping one costs about as much as filling it, and a cache would hold
 // exactly the memory that the budget is there to bound.
@@ -24,7 +25,7 @@
 #include <sys/mman.h>
 
 enum { CHUNK_BYTES = 2 << 20, PAGE_BYTES = 4096 };
-enum { SMALL, MEDIUM, CLASSES };
+enum { SMALL, MEDIUM, LARGE, CLASSES };
 
 typedef struct cyc_chunk {
   struct cyc_chunk *next;
@@ -41,7 +42,8 @@ struct cyc_pool {
   cyc_pool_statistics statistics;
 };
 
-static const uint32_t class_capacity[CLASSES] = {CYC_BLOCK_SMALL, CYC_BLOCK_MEDIUM};
+static const uint32_t class_capacity[CLASSES] = {CYC_BLOCK_SMALL, CYC_BLOCK_MEDIUM,
+                                                CYC_BLOCK_LARGE};
 
 static uint8_t *map_bytes(size_t size, int extra_flags) {
   int flags = MAP_PRIVATE | MAP_ANONYMOUS | extra_flags;
@@ -81,7 +83,7 @@ void cyc_pool_close(cyc_pool *pool) {
 
 cyc_pool_statistics cyc_pool_report(const cyc_pool *pool) { return pool->statistics; }
 
-// Unmaps every chunk none of whose blocks is taken. Rare, so it simply sifts both free lists.
+// Unmaps every chunk none of whose blocks is taken. Rare, so it simply sifts all free lists.
 static void pool_trim(cyc_pool *pool) {
   for (int size_class = 0; size_class < CLASSES; size_class++) {
     cyc_block **link = &pool->free[size_class];
@@ -177,6 +179,8 @@ cyc_block *cyc_block_take(cyc_pool *pool, size_t min_capacity) {
     block = take_cut(pool, SMALL);
   } else if (min_capacity <= CYC_BLOCK_MEDIUM) {
     block = take_cut(pool, MEDIUM);
+  } else if (min_capacity <= CYC_BLOCK_LARGE) {
+    block = take_cut(pool, LARGE);
   } else if (min_capacity <= CYC_BLOCK_MAX) {
     block = take_big(pool, min_capacity);
   }

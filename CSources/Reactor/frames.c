@@ -25,7 +25,7 @@ static uint32_t next_size(const cyc_connection *c) {
 
 static bool move_to_fresh_block(cyc_reactor *r, cyc_connection *c, uint32_t size) {
   uint32_t have = available(c);
-  uint32_t capacity = size > CYC_BLOCK_MEDIUM ? size : CYC_BLOCK_MEDIUM;
+  uint32_t capacity = size > CYC_BLOCK_LARGE ? size : CYC_BLOCK_LARGE;
   cyc_block *block = cyc_block_take(r->pool, capacity);
   if (!block) return false;
   if (c->input) {

@@ -184,7 +184,7 @@ static void settle_rest(cyc_reactor *r, cyc_connection *c) {
   uint32_t have = unconsumed(c);
   if (have == 0) {
     drop_input(c);
-  } else if (c->input->capacity > CYC_BLOCK_MEDIUM && have <= CYC_BLOCK_SMALL &&
+  } else if (c->input->capacity > CYC_BLOCK_LARGE && have <= CYC_BLOCK_SMALL &&
              c->needs <= CYC_BLOCK_SMALL) {
     move_input(r, c, CYC_BLOCK_SMALL);  // without memory for that it stays as it is
   }

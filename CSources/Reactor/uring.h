@@ -21,6 +21,8 @@ typedef struct cyc_uring {
   uint32_t lent_entries;
   uint32_t block_count;
   uint32_t lent;
+  uint32_t lend_target, lent_before;  // how many are to be lent; how many were, last time
+  uint32_t lend_turns, taken_peak;    // since the target was last judged
   cyc_block **blocks;
   uint32_t *reclaimed;
   uint32_t reclaimed_count;

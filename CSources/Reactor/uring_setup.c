@@ -8,7 +8,12 @@
 
 #include <sys/mman.h>
 
-enum { SUBMISSIONS = 1024, COMPLETIONS = 8192 };
+enum {
+  SUBMISSIONS = 1024,
+  COMPLETIONS = 8192,
+  LENT_MIN = 32,
+  JUDGED_TURNS = 8192,  // how long the peak of blocks taken in a turn is remembered
+};
 
 // --------------------------------------------------------------------------------------- set-up
 
@@ -47,8 +52,8 @@ static int set_up_lending(cyc_reactor *r) {
   int result = io_uring_register_buf_ring(&d->ring, &registration, 0);
   if (result < 0) return result;
   for (uint32_t id = d->block_count; id-- > 0;) d->reclaimed[d->reclaimed_count++] = id;
-  cyc_uring_lend(r);
-  return d->reclaimed_count == 0 ? 0 : -ENOBUFS;
+  d->lend_target = d->block_count < LENT_MIN ? d->block_count : LENT_MIN;
+  return cyc_uring_lend(r) == d->lend_target ? 0 : -ENOBUFS;
 }
 
 // A ring that can be made may still be of no use: a seccomp profile may refuse to enter it, an old
@@ -114,10 +119,24 @@ void cyc_uring_destroy(cyc_reactor *r) {
 
 // --------------------------------------------------------------------------------------- lending
 
+// The kernel fills lent blocks in turn, so the more of them are lent, the colder is the memory that
+// a receive copies into: twice of what the busiest turn took lately is enough. (Messages of 64 KiB
+// on 16 connections: 13.0 us with 64 blocks lent, 15.3 us with 1024.)
+static void judge_target(cyc_uring *d) {
+  uint32_t taken = d->lent_before - d->lent;
+  if (taken > d->taken_peak) d->taken_peak = taken;
+  bool is_over = ++d->lend_turns == JUDGED_TURNS;
+  if (!is_over && 2 * taken <= d->lend_target) return;
+  uint32_t target = 2 * d->taken_peak > LENT_MIN ? 2 * d->taken_peak : LENT_MIN;
+  d->lend_target = target < d->block_count ? target : d->block_count;
+  d->lend_turns = d->taken_peak = 0;
+}
+
 uint32_t cyc_uring_lend(cyc_reactor *r) {
   cyc_uring *d = cyc_uring_of(r);
   int added = 0;
-  while (d->reclaimed_count > 0) {
+  judge_target(d);
+  while (d->reclaimed_count > 0 && d->lent + (uint32_t)added < d->lend_target) {
     uint32_t id = d->reclaimed[d->reclaimed_count - 1];
     if (!d->blocks[id]) {
       cyc_block *block = cyc_block_take(r->pool, r->options.receive_block_size);
@@ -131,6 +150,7 @@ uint32_t cyc_uring_lend(cyc_reactor *r) {
   }
   if (added > 0) io_uring_buf_ring_advance(d->lent_ring, added);
   d->lent += (uint32_t)added;
+  d->lent_before = d->lent;
   return d->lent;
 }
 

@@ -47,7 +47,8 @@ struct BufferTests {
   @Test(
     "capacities come from the smallest class that holds them",
     arguments: [
-      (0, 16_384), (1, 16_384), (16_384, 16_384), (16_385, 262_144), (262_144, 262_144),
+      (0, 16_384), (1, 16_384), (16_384, 16_384), (16_385, 65_536), (65_536, 65_536),
+      (65_537, 262_144), (262_144, 262_144),
       (262_145, 262_145), (5_000_000, 5_000_000),
     ])
   func classes(minimum: Int, capacity: Int) throws {

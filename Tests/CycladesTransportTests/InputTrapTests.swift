@@ -13,6 +13,7 @@ extension TransportTests {
       var configuration = ReactorConfiguration.on(io)
       configuration.receiveBlocks = 4
       configuration.poolBudgetBytes = 2 << 20
+      configuration.receiveBlockSize = 16 << 10
       let kept = Shelf()
       let end = try await withReactor(configuration) { reactor in
         let recorder = Recorder()

@@ -235,6 +235,7 @@ extension TransportTests {
       var configuration = ReactorConfiguration()
       configuration.receiveBlocks = 4
       configuration.poolBudgetBytes = 2 << 20
+      configuration.receiveBlockSize = 16 << 10
       let kept = Kept()
       _ = try await withReactor(
         configuration,

@@ -2,7 +2,7 @@
 
 // Reference-counted memory for everything that travels: input, frames, log entries, replies.
 //
-//   pool ---- chunks of 2 MiB, cut into small blocks (16 KiB) or medium blocks (256 KiB)
+//   pool ---- chunks of 2 MiB, cut into small (16 KiB), medium (64 KiB) or large (256 KiB) blocks
 //        \--- big blocks, mapped one by one at their exact size (up to 1 GiB)
 //
 //   slice = (block, offset, length): a view that holds one reference to its block
@@ -17,7 +17,8 @@
 
 enum {
   CYC_BLOCK_SMALL = 16 << 10,
-  CYC_BLOCK_MEDIUM = 256 << 10,
+  CYC_BLOCK_MEDIUM = 64 << 10,
+  CYC_BLOCK_LARGE = 256 << 10,
   CYC_BLOCK_MAX = 1 << 30,
 };
 

@@ -1,6 +1,6 @@
 internal import CCycladesBuffer
 
-/// The memory of one reactor: blocks of 16 KiB and 256 KiB and single blocks up to 1 GiB, under one
+/// The memory of one reactor: blocks of 16, 64 and 256 KiB and single blocks up to 1 GiB, under one
 /// budget.
 ///
 /// A pool and all that is made from it belong to one thread. Its memory is given back when the pool

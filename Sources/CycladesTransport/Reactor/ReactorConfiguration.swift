@@ -15,10 +15,12 @@ public struct ReactorConfiguration: Sendable {
   public var io = IO.auto
   /// Memory for all buffers of the reactor. Default 1 GiB.
   public var poolBudgetBytes = 1 << 30
-  /// Blocks lent to the kernel for stream input, shared by all connections. Default 256.
-  public var receiveBlocks = 256
-  /// Size of one of these, at most 256 KiB. Default 16 KiB.
-  public var receiveBlockSize = 16 << 10
+  /// Blocks that may be lent to the kernel for stream input, shared by all connections; no more
+  /// are than the busiest turns take. Default 1024.
+  public var receiveBlocks = 1024
+  /// Size of one of these, at most 256 KiB. Default 64 KiB: a large message that arrives in one
+  /// receive costs an eighth less than in four, and a small one touches the first lines only.
+  public var receiveBlockSize = 64 << 10
   /// Accepted connections at a time; more are closed at once. Default 65,536.
   public var connectionsMax = 65_536
   /// Unconsumed input of one stream connection. Default 512 MiB + 64 KiB.
