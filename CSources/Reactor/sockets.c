@@ -5,24 +5,25 @@
 
 #include <netinet/tcp.h>
 
-enum {
-  KEEPALIVE_IDLE_S = 30,
-  KEEPALIVE_INTERVAL_S = 10,
-  KEEPALIVE_PROBES = 3,
-  UNACKNOWLEDGED_MS = 60000,
-};
+enum { KEEPALIVE_PROBES = 3 };
 
-// Accepted sockets inherit these from their listener. TCP_USER_TIMEOUT bounds how long sent bytes
-// may stay unacknowledged, keepalive notices a peer that vanished while idle.
-static void set_options(const cyc_reactor *r, int fd) {
-  int on = 1, idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S, probes = KEEPALIVE_PROBES;
-  unsigned unacknowledged = UNACKNOWLEDGED_MS;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+// A peer that vanished while idle is probed three times, in as long as it was idle before.
+static void keep_alive(int fd, uint32_t idle_s) {
+  uint32_t on = 1, interval = (idle_s + KEEPALIVE_PROBES - 1) / KEEPALIVE_PROBES;
+  uint32_t probes = KEEPALIVE_PROBES;
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
+// Accepted sockets inherit these from their listener.
+static void set_options(const cyc_reactor *r, int fd) {
+  int on = 1;
+  uint32_t unacknowledged = r->options.unacknowledged_ms;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof unacknowledged);
+  if (r->options.keepalive_s > 0) keep_alive(fd, r->options.keepalive_s);
   uint32_t output = r->options.socket_send_buffer, input = r->options.socket_receive_buffer;
   if (output > 0) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &output, sizeof output);
   if (input > 0) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &input, sizeof input);

@@ -123,7 +123,10 @@ extension TransportTests {
 
     @Test("accepted and connected sockets notice a peer that vanished, and send at once")
     func socketOptions() async throws {
-      _ = try await withReactor { reactor in
+      var configuration = ReactorConfiguration()
+      configuration.keepalive = .seconds(12)
+      configuration.userTimeout = .milliseconds(4500)
+      _ = try await withReactor(configuration) { reactor in
         let address = try reactor.listen(on: .loopback(), endpoint: Recorder()).address
         let client = Recorder()
         _ = reactor.connect(to: address, endpoint: client)
@@ -135,8 +138,9 @@ extension TransportTests {
         #expect(ends.count == 2)
         for end in ends {
           #expect(socketOption(end, SOL_SOCKET, SO_KEEPALIVE) == 1)
-          #expect(socketOption(end, Int32(IPPROTO_TCP), TCP_KEEPIDLE) == 30)
-          #expect(socketOption(end, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT) == 60_000)
+          #expect(socketOption(end, Int32(IPPROTO_TCP), TCP_KEEPIDLE) == 12)
+          #expect(socketOption(end, Int32(IPPROTO_TCP), TCP_KEEPINTVL) == 4)
+          #expect(socketOption(end, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT) == 4500)
           #expect(socketOption(end, Int32(IPPROTO_TCP), TCP_NODELAY) == 1)
         }
       }

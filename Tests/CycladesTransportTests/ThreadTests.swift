@@ -89,6 +89,12 @@ extension TransportTests {
       }
       #expect(error?.code == .invalidConfiguration)
       #expect(error?.message.contains("receiveBlockSize") == true)
+      configuration = ReactorConfiguration()
+      configuration.keepalive = .zero
+      let second = #expect(throws: TransportError.self) {
+        try Reactor(configuration, logger: Logger(label: "test"))
+      }
+      #expect(second?.message.contains("keepalive") == true)
     }
 
     @Test("a connection asked for while stopping is closed, not forgotten")

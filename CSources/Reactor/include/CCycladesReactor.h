@@ -68,6 +68,8 @@ typedef struct cyc_reactor_options {
   uint64_t flush_ns;            ///< how long a flushing close may take
   uint32_t socket_send_buffer;  ///< SO_SNDBUF of every connection; 0 leaves it to the system
   uint32_t socket_receive_buffer;
+  uint32_t keepalive_s;        ///< TCP_KEEPIDLE; 0: idle connections are not probed
+  uint32_t unacknowledged_ms;  ///< TCP_USER_TIMEOUT; 0 leaves it to the system
   cyc_world *world;  ///< NULL: the real one
   uint32_t host;     ///< of the world
 } cyc_reactor_options;

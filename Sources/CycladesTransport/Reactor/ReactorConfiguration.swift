@@ -39,6 +39,13 @@ public struct ReactorConfiguration: Sendable {
   /// The system's receive buffer of every connection; `nil`, the default, lets the system tune it.
   public var socketReceiveBufferBytes: Int?
 
+  /// A connection that was idle for this long is probed, three times in as long again, and then
+  /// closed; `nil`: never. Whole seconds. Default 30 s.
+  public var keepalive: Duration? = .seconds(30)
+  /// A connection whose sent bytes stay unacknowledged for this long is closed; `nil` leaves it to
+  /// the system (`TCP_USER_TIMEOUT`). Default 60 s.
+  public var userTimeout: Duration? = .seconds(60)
+
   /// Where the reactor lives in a simulation; `nil`, the default: in this world.
   package var residence: Residence?
 
@@ -70,6 +77,16 @@ public struct ReactorConfiguration: Sendable {
     try check((1...1 << 30).contains(inputLimit), "inputLimit must be in 1...1 GiB")
     for bytes in [socketSendBufferBytes, socketReceiveBufferBytes].compactMap({ $0 }) {
       try check((1...1 << 30).contains(bytes), "a socket's buffers must be in 1...1 GiB")
+    }
+    if let keepalive {
+      try check(
+        (.seconds(1)...(.seconds(32_767))).contains(keepalive),
+        "keepalive must be nil or in 1...32767 seconds")
+    }
+    if let userTimeout {
+      try check(
+        (.milliseconds(1)...(.seconds(86_400))).contains(userTimeout),
+        "userTimeout must be nil or in 1 ms...1 day")
     }
     try check(
       sendLowWatermark >= 0 && sendLowWatermark <= sendHighWatermark

@@ -21,6 +21,8 @@ internal import CCycladesReactor
       flush_ns: configuration.flushTimeout.nanosecondsClamped,
       socket_send_buffer: UInt32(configuration.socketSendBufferBytes ?? 0),
       socket_receive_buffer: UInt32(configuration.socketReceiveBufferBytes ?? 0),
+      keepalive_s: UInt32(configuration.keepalive?.components.seconds ?? 0),
+      unacknowledged_ms: UInt32((configuration.userTimeout?.nanosecondsClamped ?? 0) / 1_000_000),
       world: configuration.residence?.world.raw,
       host: UInt32(configuration.residence?.host ?? 0))
     var error: Int32 = 0
