@@ -32,6 +32,9 @@ final class NodeLink {
 
   var isReady: Bool { if case .ready = state { true } else { false } }
 
+  /// Whether it failed so lately that it is not tried again yet.
+  var isResting: Bool { if case .failed(let until) = state { until > .now } else { false } }
+
   /// The first call without a reply.
   var oldest: Call? { head < sent.count ? sent[head] : nil }
 

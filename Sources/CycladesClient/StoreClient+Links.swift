@@ -9,8 +9,7 @@ extension StoreClient {
   /// The connection to a node; made when there is none, and when it is time to try again.
   func link(to address: NodeAddress) -> NodeLink {
     if let link = links[address] {
-      guard case .failed(let until) = link.state, until <= .now else { return link }
-      start(link)
+      if case .failed = link.state, !link.isResting { start(link) }
       return link
     }
     let link = NodeLink(address)

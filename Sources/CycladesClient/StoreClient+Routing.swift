@@ -26,10 +26,11 @@ extension StoreClient {
     send(call, to: node(for: shard))
   }
 
-  /// The leader of a shard, or while it cannot be reached some other node, which knows the next.
+  /// The leader of a shard, or while it cannot be reached some other node, which knows the next. One
+  /// that failed is tried again when its pause is over, however many others can be reached: nobody
+  /// else would.
   private func node(for shard: ShardView) -> NodeAddress {
-    if let link = links[shard.leader], case .failed = link.state { return anyNode() }
-    return shard.leader
+    links[shard.leader]?.isResting == true ? anyNode() : shard.leader
   }
 
   /// A node that can be reached, in turn; else one that may be tried again.
@@ -38,10 +39,7 @@ extension StoreClient {
     let nodes = topology.nodes
     let ready = nodes.filter { links[$0]?.isReady == true }
     if !ready.isEmpty { return ready[turn % ready.count] }
-    let now = ContinuousClock.now
-    let open = nodes.filter {
-      if case .failed(let until) = links[$0]?.state { until <= now } else { true }
-    }
+    let open = nodes.filter { links[$0]?.isResting != true }
     return open.isEmpty ? nodes[turn % nodes.count] : open[turn % open.count]
   }
 
@@ -190,7 +188,7 @@ extension StoreClient {
     if call.redirections % 4 == 0 {
       refresh()
       call.retryAt = .now + Self.pause
-    } else if let link = links[address], case .failed = link.state {
+    } else if links[address]?.isResting == true {
       call.retryAt = .now + Self.pause
     } else {
       send(call, to: address)

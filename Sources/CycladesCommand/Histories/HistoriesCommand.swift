@@ -36,6 +36,9 @@ struct HistoriesCommand: AsyncParsableCommand {
   @Option(name: .long, help: "Repeats the choice of faults and operations of an earlier run.")
   var seed = UInt64.random(in: 0..<1_000_000)
 
+  @Option(name: .long, parsing: .upToNextOption, help: "Only these faults.")
+  var faults = HistoryFault.allCases
+
   @Flag(name: .long, help: "Keep the data folders and logs.")
   var keep = false
 
@@ -87,7 +90,7 @@ struct HistoriesCommand: AsyncParsableCommand {
       // Each kind once before any comes again.
       var left: [HistoryFault] = []
       while !workload.isOver {
-        if left.isEmpty { left = HistoryFault.allCases.shuffled(using: &random) }
+        if left.isEmpty { left = faults.shuffled(using: &random) }
         let fault = left.removeLast()
         let before = workload.answered.load(ordering: .relaxed)
         let time = Stopwatch()

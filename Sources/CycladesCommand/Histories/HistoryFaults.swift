@@ -1,10 +1,11 @@
+import ArgumentParser
 import CycladesServer
 import Glibc
 
 /// What is done to the cluster while clients work.
-enum HistoryFault: String, CaseIterable {
+enum HistoryFault: String, CaseIterable, ExpressibleByArgument {
   case kill, pause, isolate, cutOneWay
-  case joinAndLeave = "join and leave"
+  case joinAndLeave
 
   /// Does it to a cluster, and undoes it; returns when all nodes serve again.
   func happen(

@@ -135,6 +135,34 @@ extension ServerTests {
       } catch { #expect(error.message.contains("host:port")) }
     }
 
+    @Test("a node that was away is used again, however many others can be reached")
+    func nodeReturns() async throws {
+      let cluster = try TestCluster()
+      try await cluster.start()
+      let client = try await connect(cluster)
+      func writeEverywhere() async throws {
+        for key in 0..<100 { try await client.set("returns-\(key)", key) }
+      }
+      try await writeEverywhere()
+      let node = TestCluster.nodes[0]
+      await cluster.stop(node)
+      // The client finds out that it is gone.
+      try await writeEverywhere()
+      try cluster.start(node)
+      try await cluster.settle()
+      // Leadership goes back to those that the plan prefers.
+      for _ in 0..<500 {
+        let report = try await cluster.status(of: node)
+        if report.shards.contains(where: { $0.leader == node.rawValue }) { break }
+        try await Task.sleep(for: .milliseconds(20))
+      }
+      let begun = ContinuousClock.now
+      try await writeEverywhere()
+      #expect(ContinuousClock.now - begun < .seconds(5))
+      await client.close()
+      await cluster.stop()
+    }
+
     @Test("increments are counted exactly once while connections are cut and nodes restarted")
     func exactlyOnce() async throws {
       let cluster = try TestCluster()
