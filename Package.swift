@@ -175,7 +175,9 @@ let package = Package(
     tests("CycladesStore"),
     tests("CycladesServer", ["CycladesStore", "CycladesTransport", "CycladesClient"]),
     tests("CycladesClient"),
-    tests("CycladesMapReduce", ["CycladesReplication", "CycladesTransport", "CycladesPaxos"]),
+    tests(
+      "CycladesMapReduce",
+      ["CycladesReplication", "CycladesTransport", "CycladesPaxos", "CCycladesTesting"]),
     tests(
       "CycladesJobs",
       [
