@@ -6,7 +6,7 @@ internal import CycladesTransport
 internal import Foundation
 internal import Logging
 
-/// Keys of a store as input files of a job: one file per shard, which is one map task or more.
+/// Keys of a store as input files of a job: one file per shard.
 ///
 /// Every shard is copied as it is at one index of its log. The copy, and not the store, is what tasks
 /// read: a task that is done again sees the same bytes, as it must, while the store goes on. Records
