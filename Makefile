@@ -65,9 +65,10 @@ format: ## Format all Swift files in place.
 	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
 
 .PHONY: examples
-examples: setup ## Build every example, and talk to those that serve a port.
+examples: setup ## Build every example; talk to those that serve a port, run one in all its roles.
 	swift build --package-path Examples --scratch-path .build/examples
 	python3 Tests/Examples/network_examples.py .build/examples/debug
+	python3 Tests/Examples/job_program.py .build/examples/debug/WordCount
 
 .PHONY: vectors
 vectors: tools ## Check the golden vectors of placement against PyPI's xxhash and uhashring.

@@ -52,6 +52,7 @@ let package = Package(
     .library(name: "CycladesServer", targets: ["CycladesServer"]),
     .library(name: "CycladesClient", targets: ["CycladesClient"]),
     .library(name: "CycladesMapReduce", targets: ["CycladesMapReduce"]),
+    .library(name: "CycladesJobs", targets: ["CycladesJobs"]),
     .library(name: "CycladesSimulator", targets: ["CycladesSimulator"]),
     .executable(name: "cyclades", targets: ["CycladesCommand"]),
   ],
@@ -139,6 +140,14 @@ let package = Package(
         .target(name: "CZlib", condition: .when(traits: ["Compression"])),
         .target(name: "CZstd", condition: .when(traits: ["Compression"])),
       ]),
+    // What only a program of jobs needs: its command line, and the store on both sides of a job, so
+    // that neither knows the other.
+    library(
+      "CycladesJobs",
+      [
+        "CycladesMapReduce", "CycladesServer", "CycladesClient", "CycladesStore",
+        "CycladesReplication", "CycladesPaxos", "CycladesTransport", "CycladesRing", logging,
+      ]),
     library(
       "CycladesSimulator",
       ["CycladesPaxos", "CycladesReplication", "CycladesServer", "CycladesTransport", logging]),
@@ -146,13 +155,13 @@ let package = Package(
       "Cyclades",
       [
         "CycladesRing", "CycladesTransport", "CycladesPaxos", "CycladesReplication",
-        "CycladesStore", "CycladesServer", "CycladesClient", "CycladesMapReduce",
+        "CycladesStore", "CycladesServer", "CycladesClient", "CycladesMapReduce", "CycladesJobs",
       ]),
     .executableTarget(
       name: "CycladesCommand",
       dependencies: [
         "CycladesRing", "CycladesTransport", "CycladesPaxos", "CycladesReplication",
-        "CycladesStore", "CycladesServer", "CycladesClient", "CycladesMapReduce",
+        "CycladesStore", "CycladesServer", "CycladesClient", "CycladesMapReduce", "CycladesJobs",
         "CycladesSimulator", arguments,
         logging,
       ],
@@ -166,7 +175,15 @@ let package = Package(
     tests("CycladesStore"),
     tests("CycladesServer", ["CycladesStore", "CycladesTransport", "CycladesClient"]),
     tests("CycladesClient"),
-    tests("CycladesMapReduce", ["CycladesReplication", "CycladesTransport", "CycladesPaxos"]),
+    tests(
+      "CycladesMapReduce",
+      ["CycladesReplication", "CycladesTransport", "CycladesPaxos", "CCycladesTesting"]),
+    tests(
+      "CycladesJobs",
+      [
+        "CycladesServer", "CycladesClient", "CycladesTransport", "CycladesReplication",
+        "CycladesPaxos",
+      ]),
     tests("CycladesCommand", [arguments]),
   ],
   cLanguageStandard: .gnu17

@@ -26,12 +26,10 @@ let package = Package(
     example("ReplicatedCounter", "CycladesReplication", "CycladesPaxos", "CycladesTransport"),
     example("LockService", "CycladesReplication", "CycladesPaxos", "CycladesTransport"),
     example("TicketShop", "CycladesServer", "CycladesClient", "CycladesTransport", lifecycle: true),
-    example("WordCount", "CycladesMapReduce"),
+    example("WordCount", "CycladesMapReduce", "CycladesJobs"),
     example("Echo", "CycladesTransport"),
     example("EchoHandler", "CycladesTransport"),
     example("Chat", "CycladesTransport", lifecycle: true),
-    example("KMeans", "CycladesMapReduce"),
-    example("PageRank", "CycladesMapReduce"),
     example("Join", "CycladesMapReduce"),
   ]
 )

@@ -94,7 +94,12 @@ def spark():
         .count()
     )
     words.select(f.concat_ws("\t", "w", "count")).write.mode("overwrite").text(target)
+    gateway = session.sparkContext._gateway
     session.stop()
+    gateway.shutdown()
+    # So that what the Java process took is counted as this one's.
+    gateway.proc.stdin.close()
+    gateway.proc.wait()
 
 
 {"duckdb": duckdb, "polars": polars, "spark": spark}[system]()

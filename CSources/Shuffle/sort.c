@@ -12,6 +12,7 @@
 #include "order.h"
 
 #define SMALL 128
+#define TINY 4
 #define DEEPEST 256
 
 typedef struct {
@@ -130,10 +131,11 @@ static void sort_at(
     uint64_t prefix = refs[from].prefix;
     for (to = from + 1; to < count && refs[to].prefix == prefix; to++) {}
     if (to - from == 1) continue;
-    if (to - from <= SMALL) {
+    if (to - from <= TINY) {
       merge_sort(o, refs + from, scratch, to - from);
       continue;
     }
+    // Also for a few: this fetches all keys at once, comparing waits for one after the other.
     size_t longer = next_digits(o, refs + from, scratch, to - from);
     order deeper = {o->owner, o->key_at, o->depth + 8};
     sort_at(&deeper, refs + to - longer, scratch, longer);

@@ -1,6 +1,5 @@
+import CycladesJobs
 import CycladesMapReduce
-import Glibc
-import Logging
 
 struct Words: CombiningJob {
   typealias Combine = Sum<Int>
@@ -16,17 +15,5 @@ struct Words: CombiningJob {
 
 var jobs = JobRegistry()
 jobs.register(Words.self)
-let logger = Logger(label: "words")
-
-// The workers are this same program, started again: in them `runIfAsked` serves, and is true.
-if try !MapReduceWorker.runIfAsked(jobs: jobs, logger: logger) {
-  let paths = CommandLine.arguments.dropFirst()
-  guard paths.count >= 2 else {
-    print("usage: WordCount OUTPUT-FOLDER INPUT...")
-    exit(EX_USAGE)
-  }
-  var job = JobConfiguration(job: "words", inputs: Array(paths.dropFirst()), output: paths.first!)
-  job.workers = 3
-  let summary = try MapReduce.run(job, jobs: jobs, logger: logger)
-  print("\(summary.outputRecords) different words, counted in \(summary.duration)")
-}
+// In every role: it asks for jobs, works on them, and is a node of a cluster.
+await MapReduceMain.run(jobs: jobs)

@@ -1,5 +1,6 @@
 // The whole of Cyclades under one import.
 @_exported public import CycladesClient
+@_exported public import CycladesJobs
 @_exported public import CycladesMapReduce
 @_exported public import CycladesPaxos
 @_exported public import CycladesReplication

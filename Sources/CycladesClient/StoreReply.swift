@@ -96,7 +96,7 @@ public struct StoreServerError: Error, Sendable, Hashable, CustomStringConvertib
   /// The whole text.
   public let description: String
 
-  init(_ text: String) {
+  package init(_ text: String) {
     description = text
     kind = String(text.prefix { $0 != " " })
   }

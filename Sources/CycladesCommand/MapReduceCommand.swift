@@ -1,4 +1,5 @@
 import ArgumentParser
+import CycladesJobs
 import CycladesMapReduce
 import CycladesReplication
 import Glibc
@@ -17,6 +18,9 @@ struct MapReduceCommand: ParsableCommand {
     discussion: """
       The output folder gets part-00000, part-00001, ... with one 'key TAB value' line per record, \
       in byte order of the keys within a part, beside a MANIFEST and _SUCCESS.
+
+      redis://HOST:PORT/PREFIX is all strings of a store whose keys begin with the prefix, as lines \
+      'key TAB value' without it; or where the output's keys and values go.
 
       A cluster is three processes of 'cyclades mapreduce node', and any number of 'cyclades \
       mapreduce worker --cluster HOST:PORT'. Workers need no files of their own: input is sent to \
@@ -42,10 +46,14 @@ extension MapReduceCommand {
 
     @Option(
       parsing: .upToNextOption,
-      help: ArgumentHelp("Files, folders, patterns, or '-'.", valueName: "path"))
+      help: ArgumentHelp(
+        "Files, folders, patterns, '-', or redis://HOST:PORT/PREFIX.", valueName: "path"))
     var input: [String]
 
-    @Option(help: ArgumentHelp("A folder that is new, empty or from a job.", valueName: "dir"))
+    @Option(
+      help: ArgumentHelp(
+        "A folder that is new, empty or from a job; or redis://HOST:PORT/PREFIX.", valueName: "dir")
+    )
     var output: String
 
     @Option(help: "Worker processes; 0 does everything in this process.")
@@ -76,6 +84,9 @@ extension MapReduceCommand {
       transform: { try named($0) })
     var compress = OutputCompression.none
 
+    @Option(help: "Run the job so often, each round on what the one before found.")
+    var rounds = 1
+
     @Flag(help: "Replace the output of an earlier job.")
     var overwrite = false
 
@@ -105,12 +116,16 @@ extension MapReduceCommand {
       guard replica == nil || workers > 0 else {
         throw ValidationError("a job with a ledger has one worker at least")
       }
-      let result = Result { try run(ledger: replica) }
+      do {
+        try await run(ledger: replica)
+      } catch {
+        await replica?.stop()
+        throw error
+      }
       await replica?.stop()
-      try result.get()
     }
 
-    private func run(ledger: Replica?) throws {
+    private func run(ledger: Replica?) async throws {
       var configuration = JobConfiguration(
         job: job, arguments: arguments, inputs: input, output: output)
       configuration.workers = workers
@@ -129,9 +144,14 @@ extension MapReduceCommand {
       onInterruption { _ in cancellation.cancel() }
       let view = json ? nil : MapReduceView(job: job, output: output)
       do {
-        let summary = try run(
-          configuration, ledger, Logger(label: "cyclades.mapreduce"), cancellation
-        ) { view?.show($0) }
+        let logger = Logger(label: "cyclades.mapreduce")
+        let summary = try await MapReduce.withStore(
+          configuration, jobs: .builtin, logger: logger
+        ) { configuration in
+          try MapReduce.run(rounds: rounds, of: configuration, jobs: .builtin) {
+            try run($0, ledger, logger, cancellation) { view?.show($0) }
+          }
+        }
         view?.finish(summary)
         if json { print(summary.json(job: job, output: output)) }
       } catch let error as MapReduceError where error.code == .usage {

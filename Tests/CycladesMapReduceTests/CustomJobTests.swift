@@ -13,6 +13,7 @@ let customJobs = {
   jobs.register(Trap.self)
   jobs.register(Unstable.self)
   jobs.register(Slow.self)
+  jobs.register(Witness.self)
   return jobs
 }()
 
@@ -56,14 +57,15 @@ struct WorkerRole {
   }
 }
 
+/// This test program as a worker.
+let testLaunch = WorkerLaunch(
+  program: "/proc/self/exe",
+  arguments: [
+    "--testing-library", "swift-testing", "--filter", "CycladesMapReduceTests.WorkerRole",
+  ])
+
 @Suite("Jobs of one's own in worker processes", .timeLimit(.minutes(5)), .serialized)
 struct CustomJobTests {
-  private let launch = WorkerLaunch(
-    program: "/proc/self/exe",
-    arguments: [
-      "--testing-library", "swift-testing", "--filter", "CycladesMapReduceTests.WorkerRole",
-    ])
-
   private func configuration(
     _ job: String, _ folder: TemporaryFolder, _ lines: some Sequence<String>, workers: Int
   ) throws -> JobConfiguration {
@@ -76,7 +78,8 @@ struct CustomJobTests {
   }
 
   private func run(_ configuration: JobConfiguration) throws -> (parts: [UInt8], JobSummary) {
-    let summary = try MapReduce.run(configuration, jobs: customJobs, launch: launch, logger: quiet)
+    let summary = try MapReduce.run(
+      configuration, jobs: customJobs, launch: testLaunch, logger: quiet)
     return (try shell("cat '\(configuration.output)'/part-*"), summary)
   }
 

@@ -233,6 +233,8 @@ extension Reactor {
     let deadline = schedule(after: .seconds(20)) { [unowned self] in stop() }
     try run()
     cancel(deadline)
+    // It holds the body, which may hold the link.
+    link.wake = {}
     #expect(try result.get(), "it is not done in 20 seconds")
   }
 }

@@ -20,9 +20,11 @@ tests address
 tests thread
 
 # Are the suppressions still needed?
-swiftc -sanitize=thread -parse-as-library "$here/continuation.swift" -o "$scratch/continuation"
-if TSAN_OPTIONS= setarch -R "$scratch/continuation" 2>&1 | grep -q 'WARNING: ThreadSanitizer'; then
-  echo 'ThreadSanitizer still takes a continuation for a race: thread.supp is needed.'
-else
-  echo 'ThreadSanitizer understands continuations now: try without thread.supp.'
-fi
+for reason in continuation mutex; do
+  swiftc -sanitize=thread -parse-as-library "$here/$reason.swift" -o "$scratch/$reason"
+  if TSAN_OPTIONS= setarch -R "$scratch/$reason" 2>&1 | grep -q 'WARNING: ThreadSanitizer'; then
+    echo "ThreadSanitizer still takes a $reason for a race: thread.supp is needed."
+  else
+    echo "ThreadSanitizer understands a $reason now: try without it in thread.supp."
+  fi
+done

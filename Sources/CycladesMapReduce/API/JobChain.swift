@@ -1,5 +1,14 @@
 public import Logging
 
+/// A job whose rounds read the same input, each with arguments that come from the output of the one
+/// before.
+public protocol IterativeJob: MapReduceJob {
+  /// The arguments of the next round.
+  ///
+  /// - Parameter lines: What the round wrote, part by part.
+  static func arguments(after arguments: [String], output lines: [String]) throws -> [String]
+}
+
 extension MapReduce {
   /// Runs jobs one after the other, each on the parts of the one before; the last one's output stays.
   ///
@@ -18,23 +27,68 @@ extension MapReduce {
     guard let last = stages.last else {
       throw MapReduceError(.usage, "a chain has one stage at least")
     }
+    return try run(stages: stages.count, output: last.output) { index, before in
+      var stage = stages[index]
+      if let before { stage.inputs = ["\(before)/part-*"] }
+      return stage
+    } run: { index, stage in
+      try run(
+        stage, jobs: jobs, launch: launch, logger: logger, cancellation: cancellation
+      ) { progress(index, $0) }
+    }
+  }
+
+  /// Runs a job so many times: an `IterativeJob` on the same input, each round with the arguments that the
+  /// one before gives; any other on the output of the one before.
+  ///
+  /// - Parameter run: Runs one round, however its caller runs jobs.
+  /// - Returns: The summary of the last round, whose output stays.
+  public static func run(
+    rounds: Int, of configuration: JobConfiguration, jobs: JobRegistry,
+    _ run: (JobConfiguration) throws -> JobSummary
+  ) throws -> JobSummary {
+    guard rounds > 0 else { throw MapReduceError(.usage, "a job has one round at least") }
+    let code = try jobs.code(configuration.job)
+    var arguments = configuration.arguments
+    let summaries = try self.run(stages: rounds, output: configuration.output) { index, before in
+      var round = configuration
+      // What goes on to the next round is what the job reads, whatever the last one is to write.
+      if index < rounds - 1 {
+        round.format = code.format == .lengthPrefixed ? .pairs : .text
+        round.compression = .none
+      }
+      if let before, let next = code.next {
+        arguments = try next(arguments, lines(of: before))
+        round.arguments = arguments
+      } else if let before {
+        round.inputs = ["\(before)/part-*"]
+      }
+      return round
+    } run: {
+      try run($1)
+    }
+    return summaries[rounds - 1]
+  }
+
+  /// Runs stages, each made knowing the output of the one before, which is removed after it.
+  private static func run(
+    stages count: Int, output: String,
+    make: (_ index: Int, _ before: String?) throws -> JobConfiguration,
+    run: (_ index: Int, _ stage: JobConfiguration) throws -> JobSummary
+  ) throws -> [JobSummary] {
     var summaries: [JobSummary] = []
     var before: String?
     defer { if let before { Files.removeOutput(before) } }
-    for (index, stage) in stages.enumerated() {
-      var configuration = stage
-      if let before { configuration.inputs = ["\(before)/part-*"] }
-      let isLast = index == stages.count - 1
+    for index in 0..<count {
+      var stage = try make(index, before)
+      let isLast = index == count - 1
       if !isLast {
-        configuration.output = "\(last.output).stage-\(index)"
-        configuration.overwrites = true
+        stage.output = "\(output).stage-\(index)"
+        stage.overwrites = true
       }
-      summaries.append(
-        try run(
-          configuration, jobs: jobs, launch: launch, logger: logger, cancellation: cancellation
-        ) { progress(index, $0) })
+      summaries.append(try run(index, stage))
       if let before { Files.removeOutput(before) }
-      before = isLast ? nil : configuration.output
+      before = isLast ? nil : stage.output
     }
     return summaries
   }

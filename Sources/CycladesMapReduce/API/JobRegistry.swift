@@ -12,7 +12,8 @@ public struct JobRegistry: Sendable {
   /// Makes an empty registry.
   public init() {}
 
-  /// The jobs that ship: `wordcount`, `grep`, `index`, `sort`, `topk` and `groupby`.
+  /// The jobs that ship: `wordcount`, `grep`, `index`, `sort`, `topk`, `groupby`, `join`, `kmeans`
+  /// and `pagerank`.
   public static var builtin: JobRegistry {
     var jobs = JobRegistry()
     jobs.register(WordCount.self)
@@ -21,6 +22,9 @@ public struct JobRegistry: Sendable {
     jobs.register(Sort.self)
     jobs.register(TopK.self)
     jobs.register(GroupBy.self)
+    jobs.register(StoreJoin.self)
+    jobs.register(KMeans.self)
+    jobs.register(PageRank.self)
     return jobs
   }
 
@@ -41,6 +45,9 @@ public struct JobRegistry: Sendable {
   @inlinable public mutating func register<Job: SortingJob>(_ job: Job.Type) {
     add(JobCode(sorting: job))
   }
+
+  /// What a record of a job is; throws with the names that there are.
+  package func records(of job: String) throws -> RecordFormat { try code(job).format }
 
   @usableFromInline mutating func add(_ code: JobCode) { jobs[code.name] = code }
 

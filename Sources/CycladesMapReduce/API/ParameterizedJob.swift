@@ -19,17 +19,25 @@ public protocol ParameterizedJob: MapReduceJob {
 
 extension ParameterizedJob {
   /// Takes one argument, the parameters in JSON.
-  public init(arguments: [String]) throws {
+  public init(arguments: [String]) throws { try self.init(Self.decodeParameters(arguments)) }
+
+  /// The parameters that arguments are; throws when they are none.
+  public static func decodeParameters(_ arguments: [String]) throws -> Parameters {
     guard arguments.count == 1 else {
-      throw MapReduceError(.usage, "\(Self.name) takes one argument, its parameters in JSON")
+      throw MapReduceError(.usage, "\(name) takes one argument, its parameters in JSON")
     }
-    let parameters: Parameters
     do {
-      parameters = try JSONDecoder().decode(Parameters.self, from: Data(arguments[0].utf8))
+      return try JSONDecoder().decode(Parameters.self, from: Data(arguments[0].utf8))
     } catch {
-      throw MapReduceError(.usage, "the parameters of \(Self.name) are malformed", cause: error)
+      throw MapReduceError(.usage, "the parameters of \(name) are malformed", cause: error)
     }
-    try self.init(parameters)
+  }
+
+  /// The arguments that parameters are.
+  public static func encode(_ parameters: Parameters) throws -> [String] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    return [String(decoding: try encoder.encode(parameters), as: UTF8.self)]
   }
 }
 
@@ -46,8 +54,6 @@ extension JobConfiguration {
   public mutating func set<Job: ParameterizedJob>(
     _ parameters: Job.Parameters, of job: Job.Type
   ) throws {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = .sortedKeys
-    arguments = [String(decoding: try encoder.encode(parameters), as: UTF8.self)]
+    arguments = try Job.encode(parameters)
   }
 }

@@ -7,6 +7,8 @@ public enum OutputFormat: String, Sendable, Hashable, CaseIterable {
   /// The key's encoded bytes behind their length, then the value's, and before all that the length of
   /// the record: what `RecordFormat.lengthPrefixed` reads and `RawSpan.pair` takes apart.
   case pairs
+  /// The same of the text of key and value: for what goes on to where both may hold any byte.
+  case textPairs
 }
 
 /// Where a reducer writes its records.
@@ -31,7 +33,7 @@ public struct ReduceOutput: ~Copyable {
   @inlinable mutating func begin<Key: JobKey>(_: Key.Type, _ encoded: RawSpan) throws {
     key.removeAll()
     switch format {
-    case .text: try Key.writeText(ofKey: encoded, into: &key)
+    case .text, .textPairs: try Key.writeText(ofKey: encoded, into: &key)
     case .jsonLines: try Key.writeJSON(ofKey: encoded, into: &key)
     case .pairs: key.append(encoded)
     }
@@ -49,9 +51,13 @@ public struct ReduceOutput: ~Copyable {
       text.append(",\"value\":")
       value.writeJSON(into: &text)
       text.append("}\n")
-    case .pairs:
+    case .pairs, .textPairs:
       self.value.removeAll()
-      value.encode(into: &self.value)
+      if format == .pairs {
+        value.encode(into: &self.value)
+      } else {
+        value.writeText(into: &self.value)
+      }
       text.append(littleEndian: UInt32(truncatingIfNeeded: 4 + key.used + self.value.used))
       text.append(littleEndian: UInt32(truncatingIfNeeded: key.used))
       text.append(contentsOf: key)

@@ -14,9 +14,12 @@
   /// Whether a thread may fold all its splits in one table.
   let ignoresOrder: Bool
   let makeTask: @Sendable ([String]) throws -> TaskCode
+  /// The arguments of the next round, of those of this one and the lines it wrote; nil for jobs that do
+  /// not iterate.
+  let next: (@Sendable ([String], [String]) throws -> [String])?
 
   @usableFromInline init<Job: MapReduceJob>(
-    _: Job.Type, valueWords: Int, ignoresOrder: Bool,
+    _ job: Job.Type, valueWords: Int, ignoresOrder: Bool,
     makeTask: @escaping @Sendable ([String]) throws -> TaskCode
   ) {
     name = Job.name
@@ -27,6 +30,11 @@
     self.valueWords = valueWords
     self.ignoresOrder = ignoresOrder
     self.makeTask = makeTask
+    if let iterative = job as? any IterativeJob.Type {
+      next = { try iterative.arguments(after: $0, output: $1) }
+    } else {
+      next = nil
+    }
   }
 
   @inlinable init<Job: CombiningJob>(combining: Job.Type) {

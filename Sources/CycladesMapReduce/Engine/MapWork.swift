@@ -21,8 +21,10 @@
   /// Pairs after which the table has to have paid, and the least it must save.
   private static let trial = 100_000
   private static let leastGain = 1.3
-  /// Bytes of table and log after which they are written to blocks.
+  /// Bytes of table and log after which they are written to blocks: what there is, up to where the
+  /// system's clearing of fresh pages costs more than combining further saves.
   private let flushBytes: Int
+  private static let flushLimit = 128 << 20
   private let partitioner: Partitioner
 
   init(
@@ -31,7 +33,7 @@
   ) throws {
     self.memory = memory.pairs
     self.partitioner = partitioner
-    flushBytes = memory.share.pairBytes
+    flushBytes = min(memory.share.pairBytes, MapWork.flushLimit)
     self.output = output
     self.badRecordLimit = badRecordLimit
     // A sample of keys wants every pair, combined or not.
