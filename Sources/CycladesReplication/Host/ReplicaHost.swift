@@ -49,6 +49,7 @@ public final class ReplicaHost {
   private var scrubber = Scrubber()
   private var hasNewWork = false
   var isStopping = false
+  var audits = AuditCounts()
 
   private static let tickInterval = Duration.milliseconds(10)
 
@@ -204,6 +205,7 @@ public final class ReplicaHost {
       guard let replica, !replica.isLeaving else { continue }
       replica.step(.tick(now: now))
       if replica.hasLeft(now: now) { leave(index) }
+      if replica.mustBeginAnew(now: now) { beginAnew(index) }
     }
     replaceDisks()
     storage.tick(now)
@@ -322,7 +324,7 @@ public final class ReplicaHost {
       writes: storage.counters.writes, records: storage.counters.records,
       writtenBytes: storage.counters.bytes, snapshotBytes: snapshots.byteCount,
       snapshotsWritten: snapshots.counters.written,
-      snapshotsInstalled: snapshots.counters.installed, recovery: recovery)
+      snapshotsInstalled: snapshots.counters.installed, recovery: recovery, audits: audits)
   }
 
   /// Where the listener for peers is bound; `nil` before `start`.
