@@ -216,7 +216,7 @@ public final class ReplicaHost {
   }
 
   /// A 64-bit name for a cluster (FNV-1a); the seed of every checksum.
-  private static func hash(of name: String) -> UInt64 {
+  static func hash(of name: String) -> UInt64 {
     name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
   }
 
