@@ -67,4 +67,7 @@ public struct AuditCounts: Sendable, Hashable {
   public var begunAnew: UInt64 = 0
   /// States differed in a group led here, and no quorum agreed on one.
   public var undecided: UInt64 = 0
+
+  /// Makes counts of nothing.
+  public init() {}
 }
