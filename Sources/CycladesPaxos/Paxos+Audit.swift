@@ -156,7 +156,9 @@ extension Paxos {
   }
 
   private mutating func answerAudit(of slot: Slot) {
-    guard let leader, leader != configuration.node, let digest = audit[slot] else { return }
+    // One that is to be begun anew has no say in whether another one is, too.
+    guard let leader, leader != configuration.node, !audit.isOutvoted, let digest = audit[slot]
+    else { return }
     send(.auditReply(promised, slot: slot, digest: digest), to: leader, after: promiseToken)
   }
 

@@ -60,7 +60,6 @@ extension Cluster {
     let promised = node.core!.ballot
     crash(index)
     node.disk.giveUp(promising: promised)
-    node.outvotedAt = nil
     start(index)
   }
 
@@ -78,7 +77,7 @@ extension Message {
   /// Whether it asks for what a node that gave up its log must not give.
   var asksForVote: Bool {
     switch self {
-    case .canvass, .prepare: true
+    case .canvass, .prepare, .stand: true
     default: false
     }
   }

@@ -212,6 +212,7 @@ package final class Cluster {
     node.applied = 0
     node.promisedAtStart = node.disk.promised
     node.isWrong = false
+    node.outvotedAt = nil
     node.disk.recover()
     if let snapshot = node.disk.snapshot { restore(snapshot, on: index) }
     let base = node.applied

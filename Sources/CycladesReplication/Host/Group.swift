@@ -201,7 +201,7 @@ final class Group {
   func received(_ message: Message, from peer: NodeID, incarnation: UInt64) {
     if isMuted {
       switch message {
-      case .canvass, .prepare: return
+      case .canvass, .prepare, .stand: return
       case .audit(let ballot, let slot, _, _) where ballot > promisedAtStart:
         // Its leader was given this office without a word of this node, so what this node's votes
         // may have decided before is not beyond what the leader has applied.
