@@ -107,7 +107,7 @@ nightly: build crash-states ## What takes longer than CI may: crash states, seed
 	@# Fails when a recovery case or a kind of message was not met: their tests demand each.
 	$(MAKE) test ARGS="--filter CycladesReplicationTests --filter CycladesPaxosTests"
 	for scenario in swarm lossy partitions crashes disks membership turnover replacement reads \
-	  leases snapshots damage; do \
+	  leases snapshots damage divergence; do \
 	  .build/release/cyclades simulate --scenario $$scenario --seeds $(NIGHTLY_SEEDS) \
 	    --jobs $(JOBS); \
 	done

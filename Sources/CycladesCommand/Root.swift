@@ -13,7 +13,7 @@ struct RootCommand: AsyncParsableCommand {
     version: version,
     subcommands: [
       DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self,
-      NodesCommand.self, BackupCommand.self, RestoreCommand.self,
+      NodesCommand.self, BackupCommand.self, RestoreCommand.self, RecoverCommand.self,
       MapReduceCommand.self, RingCommand.self, SimulateCommand.self, SoakCommand.self,
       HistoriesCommand.self,
       VersionCommand.self,

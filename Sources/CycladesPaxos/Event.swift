@@ -50,6 +50,10 @@ public enum Effect {
   case readReady(id: UInt64)
   /// The read cannot be answered here.
   case readRefused(id: UInt64)
+  /// The state behind the slot, as the shell told its digest, is not what others have. When outvoted, a
+  /// quorum agrees on another state: this one must not be served, and is to be begun anew from a
+  /// peer's. Else there is no quorum of equals, and nothing can be done but to tell somebody.
+  case stateDiffers(behind: Slot, isOutvoted: Bool)
   /// The role, the known leader or the ballot changed.
   case roleChanged(Role, leader: NodeID?, ballot: Ballot)
 }

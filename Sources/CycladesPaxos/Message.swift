@@ -36,6 +36,11 @@ public enum Message {
   case heartbeat(Ballot, commit: Slot, last: Slot, round: UInt64)
   /// Echoes the round, which confirms the ballot; `through` is as in `accepted`.
   case heartbeatReply(Ballot, through: Slot, round: UInt64)
+  /// "Behind the slot the digest of my state is this one, what is yours?" The verdict is what a quorum
+  /// agrees on.
+  case audit(Ballot, slot: Slot, digest: UInt64, isVerdict: Bool)
+  /// The digest of the sender's state behind the slot.
+  case auditReply(Ballot, slot: Slot, digest: UInt64)
   /// "Up to which slot must I have applied to answer a read that came just now?"
   case readIndex(token: UInt64)
   /// The answer, after a quorum has confirmed the leader.

@@ -11,6 +11,7 @@ extension Paxos {
     through = commit
     acknowledged = 0
     leaderCommit = 0
+    audit.beginBallot()
     if mutation.contains(.forgetPromise) { return }
     token += 1
     promiseToken = token
@@ -86,8 +87,8 @@ extension Paxos {
     // Whoever is bound stays silent; the candidate asks again.
     guard ballot <= promised || mayPromise(after: handover) else { return }
     // A candidate that has decided less than this replica would have to be told decided entries
-    // without bound, so it must fetch them first.
-    guard ballot >= promised, from > decidedThrough else {
+    // without bound, so it must fetch them first; see `tellableFrom`.
+    guard ballot >= promised, from > tellableFrom else {
       reject(ballot, to: sender)
       return
     }
@@ -107,6 +108,16 @@ extension Paxos {
     send(
       .promise(ballot, from: from, commit: commit, entries: entries, unknown: unknown),
       to: sender, after: token)
+  }
+
+  /// The slot behind which this replica can tell a candidate all that it accepted.
+  ///
+  /// Decided slots before it are the log's, and without bound. But where damage keeps it from deciding
+  /// what it knows to be decided, nobody may be able to give it the lost entry: those who hold it may
+  /// not know that it is decided. A ballot finds out, so the few slots behind the damage are told of.
+  var tellableFrom: Slot {
+    hasDecidedDamage && window.last - commit <= Slot(4 * configuration.window)
+      ? commit : decidedThrough
   }
 
   mutating func receiveAccept(_ entry: Entry, from sender: NodeID) {

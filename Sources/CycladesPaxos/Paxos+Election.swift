@@ -81,7 +81,7 @@ extension Paxos {
   mutating func receiveCanvass(commit: Slot, token: UInt64, from sender: NodeID) {
     // A node whose disk is stalled could not make good on its word.
     let granted =
-      role != .leader && !hearsLeader && commit >= decidedThrough && !isDiskStalled && !isBound
+      role != .leader && !hearsLeader && commit >= tellableFrom && !isDiskStalled && !isBound
     send(
       .canvassReply(
         granted: granted, promised: promised, commit: decidedThrough, token: token), to: sender)

@@ -8,8 +8,9 @@ struct Fetch {
   /// When to ask again, and how often that brought nothing.
   var retryAt: UInt64 = 0
   var misses = 0
-  /// What was decided here at the time.
+  /// What was decided and accepted here at the time.
   var commit: Slot = 0
+  var accepted: Slot = 0
   /// Whether the disk was too slow for what came, so that it must be asked for again.
   var isHeld = false
 }
@@ -71,7 +72,8 @@ extension Paxos {
     if commit >= fetching.through { fetching = Fetch() }
     fetching.through = max(fetching.through, end)
     guard now >= fetching.retryAt, hasRoom(for: from) else { return }
-    let hasMissed = fetching.source != nil && fetching.commit == commit
+    let hasMissed =
+      fetching.source != nil && fetching.commit == commit && fetching.accepted == self.through
     let misses = hasMissed ? fetching.misses + 1 : 0
     ask(misses == 0 ? source : other(than: source, turn: misses), from: from)
     // An answer may be large and on its way: patience doubles.
@@ -89,6 +91,7 @@ extension Paxos {
     fetching.source = source
     fetching.retryAt = now + configuration.timing.heartbeat
     fetching.commit = commit
+    fetching.accepted = through
     fetching.misses = 0
     fetching.isHeld = false
     send(.fetch(from: from), to: source, after: promiseToken)

@@ -104,7 +104,7 @@ extension Paxos {
 
   /// Whether this node may stand for leader.
   var isElectable: Bool {
-    guard let own else { return false }
+    guard let own, !audit.isOutvoted else { return false }
     let node = peers[own].member.id
     return (schedule.current.members + (schedule.next?.members ?? []))
       .contains { $0.kind == .voter && $0.matches(node, configuration.incarnation) }

@@ -118,6 +118,8 @@ extension Paxos {
       return
     }
     if now >= proposer.heartbeatAt { sendHeartbeats() }
+    continueAudit()
+    guard role == .leader else { return }
     if proposer.unprepared != nil, now >= proposer.prepareAt { sendPrepareNext() }
     watchPeers()
     tickTransfer()

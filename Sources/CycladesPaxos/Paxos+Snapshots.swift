@@ -20,6 +20,8 @@ extension Paxos {
   mutating func installed(through slot: Slot, _ schedule: MembershipSchedule?) {
     guard canInstall(through: slot) else { return }
     commit = slot
+    audit.asked = nil
+    audit.verdict = nil
     if let schedule, schedule != self.schedule {
       self.schedule = schedule
       // What was asked of other members is void.

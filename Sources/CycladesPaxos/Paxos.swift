@@ -82,6 +82,7 @@ public struct Paxos {
   var reads = Reads()
   var followerReads: FollowerReads
   var grant = LeaseGrant()
+  var audit = Audit()
   /// What the last `roleChanged` said.
   private var reported: (Role, NodeID?, Ballot)
 
@@ -258,6 +259,11 @@ public struct Paxos {
       receiveReadIndex(token: token, from: sender)
     case .readIndexReply(let token, let slot):
       receiveReadIndexReply(token: token, slot: slot)
+    case .audit(let ballot, let slot, let digest, let isVerdict):
+      receiveAudit(ballot, slot: slot, digest: digest, isVerdict: isVerdict, from: sender)
+    case .auditReply(let ballot, let slot, let digest):
+      guard let index else { return }
+      receiveAuditReply(ballot, slot: slot, digest: digest, from: index)
     case .fetch(let from):
       receiveFetch(from: from, sender: sender, index)
     case .learn(let entries):
@@ -292,6 +298,8 @@ public struct Paxos {
 
   /// Sends a message, held until `token` is durable if it is not yet.
   mutating func send(_ message: Message, to node: NodeID, after token: UInt64 = 0) {
+    // A member may be this node with a disk that it lost: nobody is there to hear it.
+    guard node != configuration.node else { return }
     outbox.append(.send(message, to: node, after: token > durableToken ? token : nil))
   }
 
@@ -332,6 +340,8 @@ extension Message {
     case .heartbeat(let ballot, let commit, let last, _):
       return isSane(ballot) && isSane(commit) && isSane(last)
     case .heartbeatReply(let ballot, let through, _): return isSane(ballot) && isSane(through)
+    case .audit(let ballot, let slot, _, _), .auditReply(let ballot, let slot, _):
+      return isSane(ballot) && isSane(slot) && slot > 0
     case .fetch(let from): return isSane(from) && from > 0
     case .learn(let entries): return entries.allSatisfy(isSane)
     }
@@ -385,4 +395,6 @@ package struct Mutation: OptionSet, Hashable, Sendable {
   package static let reuseReadToken = Mutation(rawValue: 1 << 19)
   /// Tells a follower what it has decided without asking a quorum.
   package static let indexUnconfirmed = Mutation(rawValue: 1 << 20)
+  /// Goes on with a state that a quorum says is not the group's.
+  package static let ignoreVerdict = Mutation(rawValue: 1 << 21)
 }

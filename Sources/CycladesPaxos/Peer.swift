@@ -18,6 +18,8 @@ struct Peer {
   /// The newest round of heartbeats that it echoed.
   var echo: UInt64 = 0
   var heardAt: UInt64 = 0
+  /// What it said of its state behind the slot that the leader asks about.
+  var digest: UInt64?
   /// Before this time no further snapshot is offered to it.
   var snapshotAt: UInt64 = 0
   /// Since when it has kept up with the leader; nil while it does not.
@@ -35,6 +37,7 @@ struct Peer {
     sent = 0
     echo = 0
     keepsUpSince = nil
+    digest = nil
   }
 
   /// Whether it told, under oath, what it accepted in a slot.

@@ -62,6 +62,17 @@ extension WireHeader {
       self.ballot = ballot
       slot = through
       token = round
+    case .audit(let ballot, let slot, let digest, let isVerdict):
+      self = header(.audit)
+      flags = isVerdict ? WireHeader.granted : 0
+      self.ballot = ballot
+      self.slot = slot
+      chain = digest
+    case .auditReply(let ballot, let slot, let digest):
+      self = header(.auditReply)
+      self.ballot = ballot
+      self.slot = slot
+      chain = digest
     case .readIndex(let token):
       self = header(.readIndex)
       self.token = token
@@ -105,6 +116,10 @@ extension WireHeader {
     case .accepted: return .accepted(ballot, through: slot)
     case .heartbeat: return .heartbeat(ballot, commit: commit, last: slot, round: token)
     case .heartbeatReply: return .heartbeatReply(ballot, through: slot, round: token)
+    case .audit:
+      return .audit(
+        ballot, slot: slot, digest: chain, isVerdict: flags & WireHeader.granted != 0)
+    case .auditReply: return .auditReply(ballot, slot: slot, digest: chain)
     case .fetch: return .fetch(from: slot)
     case .learn: return .learn(entries)
     default: return nil

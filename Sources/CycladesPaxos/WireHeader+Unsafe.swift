@@ -47,6 +47,10 @@ public struct WireHeader: Sendable {
     public static let readIndex = Kind(CYC_WIRE_READ_INDEX)
     /// `Message.readIndexReply`.
     public static let readIndexReply = Kind(CYC_WIRE_READ_INDEX_REPLY)
+    /// `Message.audit`.
+    public static let audit = Kind(CYC_WIRE_AUDIT)
+    /// `Message.auditReply`.
+    public static let auditReply = Kind(CYC_WIRE_AUDIT_REPLY)
     /// A request that one host forwards to another.
     public static let request = Kind(CYC_WIRE_REQUEST)
     /// The answer to a request or query.
@@ -225,7 +229,7 @@ extension WireHeader {
     get { fields.token }
     set { fields.token = newValue }
   }
-  /// The chain over the bodies of a log; zero when unused.
+  /// The digest of a state, by kind; zero when unused.
   public var chain: UInt64 {
     get { fields.chain }
     set { fields.chain = newValue }

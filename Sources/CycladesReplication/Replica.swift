@@ -37,6 +37,10 @@ public struct ReplicaConfiguration: Sendable {
 /// Every replica takes commands: one that does not lead forwards them. A command is applied exactly
 /// once, however often leaders change on its way.
 ///
+/// Replicas compare digests of their states as they go on, by what was replied and by
+/// ``StateMachine/stateDigest``. One whose state is not what a quorum has logs that, gives its state up
+/// and gets it from a peer; ``AuditCounts`` counts it.
+///
 /// ```swift
 /// let replica = try await Replica.start(configuration, logger: logger) { Counter() }
 /// let reply = try await replica.propose(command)

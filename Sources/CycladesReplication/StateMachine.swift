@@ -25,6 +25,13 @@ public protocol StateMachine {
   /// Advances the state to a log time, before the commands of an entry are applied.
   mutating func advance(to time: UInt64)
 
+  /// A digest of the state: equal on all replicas that applied the same entries, however they came
+  /// by their state; `nil` when there is none.
+  ///
+  /// Asked for after every entry, so it must not take long. With it, a state that went wrong by itself
+  /// is found out; without it, only one that replied differently. See ``Replica`` for what follows.
+  var stateDigest: UInt64? { get }
+
   /// The state as it is now, to be read out in parts while further commands are applied.
   ///
   /// Taken when the log has grown enough to be cut. Must not take long: a value type returns a copy
@@ -42,6 +49,9 @@ public protocol StateMachine {
 extension StateMachine {
   /// A machine without time-driven changes has no deadline.
   public var nextDeadline: UInt64? { nil }
+
+  /// Replies alone tell whether the machine does what others do.
+  public var stateDigest: UInt64? { nil }
 
   /// A machine without time-driven changes ignores time.
   public mutating func advance(to time: UInt64) {}

@@ -34,6 +34,11 @@ package final class HostedStore {
   /// The digest of this node's copy of a shard; `nil` where it has none.
   package func digest(of shard: UInt32) -> UInt64? { node.host.shard(shard)?.digest }
 
+  /// What comparing states with those of other nodes has found.
+  package var audits: AuditCounts {
+    (node.host as? ReplicaHost)?.logStatus.audits ?? AuditCounts()
+  }
+
   /// Lets go of everything, when the host under it has crashed: nothing is sent or written any more.
   package func abandon() {
     node.rebalancer?.stop()

@@ -21,7 +21,7 @@ extension Cluster {
   func causeFault() {
     let total =
       swarm.crashWeight + swarm.pauseWeight + swarm.partitionWeight + swarm.stallWeight
-      + swarm.clogWeight + swarm.wipeWeight + swarm.isolationWeight
+      + swarm.clogWeight + swarm.wipeWeight + swarm.isolationWeight + swarm.divergeWeight
     guard total > 0 else { return }
     var draw = random.next() % total
     func falls(_ weight: UInt64) -> Bool {
@@ -41,6 +41,8 @@ extension Cluster {
       if let leader { isolate(leader, isHeard: false) }
     } else if falls(swarm.wipeWeight) {
       wipe(index)
+    } else if falls(swarm.divergeWeight) {
+      diverge(index)
     } else if falls(swarm.clogWeight) {
       let end = now + 2 * averageOutage
       let isInbound = random.chance(500)
@@ -141,7 +143,7 @@ extension Cluster {
     var core = Array(nodes.indices)
     core.shuffle(using: &random)
     // Who may count on what the others hold is another question where disks and members come and go.
-    if swarm.rot == 0, swarm.operatorInterval == 0 {
+    if swarm.rot == 0, swarm.operatorInterval == 0, swarm.divergeWeight == 0 {
       core = Array(core.prefix(nodes.count / 2 + 1)).sorted()
     }
     trace.note(at: now, "faults end for \(core.map { nodes[$0].id.description })")

@@ -53,7 +53,8 @@ extension Cluster {
     governors(of: entry.slot).members.count { member in
       let node = nodes[Int(member.id.rawValue) - 1]
       return member.kind.votes
-        && node.disk(of: member)?.holds(entry.payload, in: entry.slot) ?? false
+        && (node.forgotten >= entry.slot
+          || node.disk(of: member)?.holds(entry.payload, in: entry.slot) ?? false)
     }
   }
 

@@ -13,7 +13,9 @@ extension Cluster {
   /// Begins to write a snapshot when enough was applied since the last one.
   func takeSnapshotIfDue(on index: Int) {
     let node = nodes[index]
-    guard swarm.compaction > 0, !node.isWritingSnapshot,
+    // A wrong state in a snapshot may reach as many as have the right one, and then nobody can say any
+    // more which is right.
+    guard swarm.compaction > 0, !node.isWritingSnapshot, !node.isWrong,
       node.applied >= (node.disk.snapshot?.slot ?? 0) + Slot(swarm.compaction)
     else { return }
     node.isWritingSnapshot = true
@@ -175,7 +177,12 @@ extension Cluster {
       answer(command.attempt!, .unknown)
     }
     node.proposals.removeAll { $0.slot <= snapshot.slot }
-    step(index, .installed(through: snapshot.slot, schedule: snapshot.schedule))
+    let life = node.life
+    node.core!.step(
+      .installed(through: snapshot.slot, schedule: snapshot.schedule), into: &node.effects)
+    noteState(of: index)
+    perform(index)
+    guard node.life == life else { return }
     if swarm.losesLeaderAtInstall > 0, random.chance(swarm.losesLeaderAtInstall) { loseLeader() }
   }
 

@@ -118,11 +118,17 @@ package final class Cluster {
       guard nodes[node].life == life, !postpone(occurrence, for: node) else { return }
       tickDownload(node)
       step(node, .tick(now: nodes[node].clock(now)))
+      if nodes[node].life == life, mustBeginAnew(node) {
+        beginAnew(node)
+        return
+      }
       if nodes[node].life == life { schedule(occurrence, after: Cluster.tick) }
     case .deliver(let message, let from, let incarnation, let to):
       guard nodes[to].isUp, network.isOpen(from: from, to: to),
         !postpone(occurrence, for: to)
       else { return }
+      guard !nodes[to].isMuted || !message.asksForVote else { return }
+      unmute(to, message)
       trace.mix(message)
       trace.note(at: now, "\(nodes[from].id) -> \(nodes[to].id)  \(describe(message))")
       step(to, .received(message, from: nodes[from].id, incarnation: incarnation))
@@ -204,6 +210,9 @@ package final class Cluster {
     node.life += 1
     node.machine = Machine(keys: swarm.keys, clients: swarm.clients)
     node.applied = 0
+    node.promisedAtStart = node.disk.promised
+    node.isWrong = false
+    node.outvotedAt = nil
     node.disk.recover()
     if let snapshot = node.disk.snapshot { restore(snapshot, on: index) }
     let base = node.applied
@@ -238,6 +247,7 @@ package final class Cluster {
     node.core!.start(now: node.clock(now), into: &node.effects)
     perform(index)
     let life = node.life
+    if node.isUp, node.applied > 0 { noteState(of: index) }
     if node.isUp, node.disk.base > 0 { step(index, .compacted(through: node.disk.base)) }
     guard node.life == life else { return }
     schedule(.tick(node: index, life: life), after: random.uniform(0...Cluster.tick))
@@ -294,6 +304,11 @@ package final class Cluster {
       guard node.life == life, failure == nil else { return }
       perform(effect, of: index)
     }
+    // Telling the core of a state may have had effects of its own.
+    guard node.effects.isEmpty else {
+      perform(index)
+      return
+    }
     if node.disk.needsSync { startSync(index) }
     effects.removeAll(keepingCapacity: true)
     swap(&effects, &node.effects)
@@ -334,6 +349,8 @@ package final class Cluster {
       send(.learn(entries), from: index, to: Int(peer.rawValue) - 1)
     case .provideSnapshot(let peer):
       provideSnapshot(to: Int(peer.rawValue) - 1, from: index)
+    case .stateDiffers(let slot, let isOutvoted):
+      stateDiffers(behind: slot, isOutvoted: isOutvoted, on: index)
     case .readReady(let id): readReady(id, on: index)
     case .readRefused(let id): readRefused(id, on: index)
     case .roleChanged(let role, let leader, let ballot):
@@ -345,6 +362,9 @@ package final class Cluster {
   }
 
   func send(_ message: Message, from: Int, to: Int) {
+    if nodes[from].isMuted {
+      guard case .fetch = message else { return }
+    }
     checkDurability(of: message, from: from)
     statistics.messages += 1
     let (first, second) = network.arrivals(from: from, to: to, now: now, random: &random)

@@ -115,6 +115,19 @@ struct Disk {
     damage = damage.filter { $0 > slot }
   }
 
+  /// Gives up all but the promises, the last of which was under way perhaps.
+  mutating func giveUp(promising ballot: Ballot) {
+    promised = max(promised, ballot)
+    vow = max(vow, ballot)
+    entries = []
+    base = 0
+    commit = 0
+    snapshot = nil
+    pending = []
+    syncing = 0
+    damage = []
+  }
+
   /// Reads what there is after a start: of a log that ends, or is damaged, before the snapshot the
   /// part up to there is of no use.
   mutating func recover() {

@@ -52,6 +52,9 @@ struct Machine: Equatable {
     return found
   }
 
+  /// Changes without a command, as memory may.
+  mutating func goWrong() { values[values.count - 1] ^= 1 << 20 }
+
   static func == (a: Machine, b: Machine) -> Bool { a.words == b.words }
 }
 

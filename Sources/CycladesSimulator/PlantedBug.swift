@@ -64,6 +64,8 @@ package struct PlantedBug: Hashable, Sendable, CustomStringConvertible {
     PlantedBug("log compacted before the snapshot is durable", shell: .compactEarly),
     PlantedBug("an older snapshot installed over a newer state", shell: .installOlder),
     PlantedBug("parts of two snapshots mixed", shell: .mixSnapshots),
+    PlantedBug("a command applied differently", shell: .applyDifferently),
+    PlantedBug("a wrong state kept", core: .ignoreVerdict, in: .divergence),
     PlantedBug("promise lost in compaction", shell: .forgetPromiseOnCompaction),
   ]
 }
@@ -79,6 +81,7 @@ struct ShellMutation: OptionSet, Hashable, Sendable {
   static let mixSnapshots = ShellMutation(rawValue: 16)
   static let forgetPromiseOnCompaction = ShellMutation(rawValue: 32)
   static let forgetMembers = ShellMutation(rawValue: 64)
+  static let applyDifferently = ShellMutation(rawValue: 128)
 }
 
 extension Cluster {

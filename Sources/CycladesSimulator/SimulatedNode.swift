@@ -16,6 +16,13 @@ package final class SimulatedNode {
   var incarnation: UInt64
   /// The disks that it lost, by their numbers: votes that left in time still count.
   var lostDisks: [UInt64: Disk] = [:]
+  /// What it accepted up to this slot it gave up, with its state: so far it has no vote.
+  var forgotten: Slot = 0
+  var promisedAtStart = Ballot.zero
+  /// Its state went wrong.
+  var isWrong = false
+  /// When it heard that a quorum has another state, by the clock of the simulation.
+  var outvotedAt: UInt64?
   /// Counts the lives of the process, so that what was meant for an earlier one is known.
   var life = 0
   /// Numbers the syncs, so that one that was put forward is not done twice.
@@ -54,6 +61,8 @@ package final class SimulatedNode {
     member.incarnation == 0 || member.incarnation == incarnation
       ? disk : lostDisks[member.incarnation]
   }
+
+  var isMuted: Bool { (core?.commit ?? 0) < forgotten }
 
   package var isUp: Bool { core != nil }
 

@@ -115,6 +115,10 @@ public struct SimulationReport: Sendable, CustomStringConvertible {
     public var transfers = 0
     /// Disks that were lost.
     public var wipes = 0
+    /// States that went wrong by themselves.
+    public var diverged = 0
+    /// Replicas that were begun anew, because a quorum had another state.
+    public var begunAnew = 0
     /// Slots of some log that could not be read any more.
     public var damaged = 0
     /// Faults and doings of the operator that came, or were left out.

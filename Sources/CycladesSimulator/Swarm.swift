@@ -44,11 +44,15 @@ public struct Scenario: RawRepresentable, Hashable, Sendable, CaseIterable {
   /// All members are replaced at once, again and again, while links fail.
   public static let turnover = Scenario("turnover")
 
+  /// States go wrong in memory, and the replicas find that out; what clients were told until then is
+  /// not judged.
+  public static let divergence = Scenario("divergence")
+
   /// All scenarios, the default first.
   public static let allCases: [Scenario] = [
     swarm, calm, lossy, partitions, crashes, disks, membership, turnover, replacement, reads,
     leases,
-    snapshots, damage,
+    snapshots, damage, divergence,
   ]
 }
 
@@ -112,6 +116,8 @@ struct Swarm {
   var isPinned = true
   var returnPatience: UInt64 = 3_000_000_000
   var wipeWeight: UInt64 = 0
+  /// How often a state goes wrong.
+  var divergeWeight: UInt64 = 0
   /// How often, in thousandths, a crash comes with damaged records.
   var rot: UInt64 = 0
   /// How many words of a snapshot travel at a time.
@@ -212,6 +218,12 @@ struct Swarm {
       partitionWeight = random.uniform(1...10)
       crashWeight = random.uniform(5...10)
       rot = random.uniform(300...900)
+    }
+    if scenario == .divergence {
+      nodes = max(3, nodes)
+      divergeWeight = random.uniform(2...10)
+      partitionWeight = random.uniform(0...5)
+      crashWeight = random.uniform(0...5)
     }
     if scenario == .partitions || everything && chance(600) {
       partitionWeight = random.uniform(1...10)

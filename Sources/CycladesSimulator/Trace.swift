@@ -54,6 +54,10 @@ struct Trace {
       mix(10, ballot, commit, last)
       self.mix(round)
     case .heartbeatReply(let ballot, let through, let round): mix(11, ballot, through, round)
+    case .audit(let ballot, let slot, let digest, let isVerdict):
+      mix(18, ballot, slot, digest)
+      self.mix(isVerdict ? 1 : 0)
+    case .auditReply(let ballot, let slot, let digest): mix(19, ballot, slot, digest)
     case .fetch(let from): mix(12, .zero, from)
     case .stand(let ballot): mix(15, ballot)
     case .learn(let entries):
@@ -88,6 +92,9 @@ package func describe(_ message: Message) -> String {
     return "heartbeat \(ballot) commit \(commit) last \(last) round \(round)"
   case .heartbeatReply(let ballot, let through, let round):
     return "heartbeat reply \(ballot) through \(through) round \(round)"
+  case .audit(let ballot, let slot, _, let isVerdict):
+    return "\(isVerdict ? "verdict" : "audit") \(ballot) behind \(slot)"
+  case .auditReply(let ballot, let slot, _): return "audit reply \(ballot) behind \(slot)"
   case .fetch(let from): return "fetch from \(from)"
   case .learn(let entries): return "learn [\(list(entries))]"
   }

@@ -51,6 +51,12 @@ struct Driver {
   /// Reports everything written so far as durable.
   mutating func sync() -> [String] { step(.persisted(token: newestToken)) }
 
+  /// Tells the core a digest of the state behind a slot.
+  mutating func note(_ digest: UInt64, behind slot: Slot) -> [String] {
+    core.noteState(digest, behind: slot, into: &effects)
+    return drain()
+  }
+
   mutating func propose(_ number: UInt64) -> (slot: Slot?, effects: [String]) {
     let slot = core.propose(value(number), into: &effects)
     return (slot, drain())
@@ -118,6 +124,8 @@ private func text(_ effect: Effect) -> String {
   case .provide(let node, let from, let through): "provide \(from)...\(through) to \(node)"
   case .membershipChanged(let membership, let from): "members \(membership) from \(from)"
   case .provideSnapshot(let node): "provide a snapshot to \(node)"
+  case .stateDiffers(let slot, let isOutvoted):
+    "state behind \(slot) \(isOutvoted ? "outvoted" : "differs")"
   case .readReady(let id): "read \(id) ready"
   case .readRefused(let id): "read \(id) refused"
   case .roleChanged(let role, let leader, let ballot):

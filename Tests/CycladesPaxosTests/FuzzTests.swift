@@ -23,6 +23,9 @@ import Testing
     var waiting: Set<UInt64> = []
     core.start(now: now, into: &effects)
     for step in 0..<UInt64(steps) {
+      if applied > 0, random.next() % 4 == 0 {
+        core.noteState(random.next() % 3, behind: applied, into: &effects)
+      }
       switch random.next() % 10 {
       case 0 where step % 8 == 0:
         if step % 16 == 0 {
@@ -65,8 +68,9 @@ import Testing
         case .membershipChanged(let membership, let from):
           #expect(from > core.commit && membership == core.schedule.next)
         case .send(_, let node, let after):
-          #expect(node != configuration.node && node.rawValue != 0)
+          #expect(node != configuration.node && node.rawValue != 0, "\(effect)")
           #expect(after ?? 0 <= token)
+        case .stateDiffers(let slot, _): #expect(slot <= core.commit)
         case .roleChanged: break
         }
       }
@@ -113,7 +117,7 @@ import Testing
           payload: anyValue(&random))
       }
     }
-    switch random.next() % 16 {
+    switch random.next() % 18 {
     case 0: return .canvass(commit: anySlot(&random), token: random.next() % 20)
     case 1:
       return .canvassReply(
@@ -145,6 +149,12 @@ import Testing
         anyBallot(&random), through: anySlot(&random), round: random.next() % 20)
     case 14: return .readIndex(token: random.next() % 20)
     case 15: return .readIndexReply(token: random.next() % 20, slot: anySlot(&random))
+    case 16:
+      return .audit(
+        anyBallot(&random), slot: anySlot(&random), digest: random.next() % 3,
+        isVerdict: random.next() % 2 == 0)
+    case 17:
+      return .auditReply(anyBallot(&random), slot: anySlot(&random), digest: random.next() % 3)
     case 11: return .stand(anyBallot(&random))
     case 12: return .fetch(from: anySlot(&random))
     default: return .learn(anyEntries(&random))

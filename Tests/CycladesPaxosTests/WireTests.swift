@@ -156,6 +156,8 @@ import Testing
       .prepare(b, from: 4), .promise(b, from: 4, commit: 3, entries: []),
       .reject(round: 9, promised: b, commit: 1), .accepted(b, through: 6),
       .heartbeat(b, commit: 5, last: 6, round: 7), .heartbeatReply(b, through: 5, round: 7),
+      .audit(b, slot: 5, digest: 9, isVerdict: false),
+      .audit(b, slot: 5, digest: 9, isVerdict: true), .auditReply(b, slot: 5, digest: 9),
       .fetch(from: 8),
       .learn([]),
     ]

@@ -39,6 +39,7 @@ struct RequestTests {
   func malformedBody() {
     var counter: any StateMachine = Counter()
     var sessions = SessionTable()
+    var chain: UInt64 = 0
     var reply = Reply()
     var generator = SystemRandomNumberGenerator()
     for slot in UInt64(1)...500 {
@@ -46,7 +47,8 @@ struct RequestTests {
         UInt8.random(in: 0...2, using: &generator)
       }
       Applier.apply(
-        body.rawSpan, ApplyContext(group: 0, slot: slot, time: 0), &counter, nil, &sessions, &reply
+        body.rawSpan, ApplyContext(group: 0, slot: slot, time: 0), &counter, nil, &sessions, &chain,
+        &reply
       ) { _, _ in }
     }
     #expect(sessions.count <= sessions.sessionsMax)

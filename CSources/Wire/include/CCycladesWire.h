@@ -69,7 +69,10 @@ enum cyc_wire_kind {
   CYC_WIRE_SNAPSHOT_PULL = 23,
   /* for the layer above a host */
   CYC_WIRE_NOTICE = 24,
-  /* 25...31 are open for further uses by a host */
+  /* whether the replicas have the same state */
+  CYC_WIRE_AUDIT = 25,
+  CYC_WIRE_AUDIT_REPLY = 26,
+  /* 27...31 are open for further uses by a host */
   CYC_WIRE_HOST_LAST = 31
 };
 
@@ -88,7 +91,7 @@ struct cyc_wire_header {
   uint64_t commit;
   uint64_t time;          /* of an entry: ms since 1970 assigned by the leader; else by kind */
   uint64_t token;         /* by kind */
-  uint64_t chain;         /* XXH3-64 chain over the bodies of a log; 0 when unused */
+  uint64_t chain;         /* digest of a state, of an audit; 0 when unused */
   uint64_t body_low;      /* checksum of the body */
   uint64_t body_high;
   uint32_t count;         /* of entries or requests in the body */

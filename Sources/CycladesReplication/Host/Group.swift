@@ -19,6 +19,7 @@ protocol GroupHost: AnyObject {
   func leaderChanged(_ group: Int)
   func membershipChanged(_ group: Int, _ membership: Membership)
   func offerSnapshot(_ group: Int, to peer: NodeID)
+  func stateDiffers(_ group: Int, behind slot: Slot, isOutvoted: Bool)
 }
 
 /// An answer to a request or a query, on its way to the node that gathered it.
@@ -49,6 +50,8 @@ final class Group {
   private unowned let host: any GroupHost
 
   private var sessions = SessionTable()
+  /// The digest of all replies so far.
+  private var chain: UInt64
   /// Log time of the last applied entry, in milliseconds since 1970.
   private(set) var logTime: UInt64 = 0
   private var effects: [Effect] = []
@@ -56,7 +59,11 @@ final class Group {
   private var durable: UInt64 = 0
   private var reply = Reply()
   /// Up to this slot the node once forgot what it had accepted.
-  private let forgotten: Slot
+  private var forgotten: Slot
+  /// The ballot it had promised when it began.
+  private let promisedAtStart: Ballot
+  /// A quorum has another state than this replica: since when that is known.
+  private var outvotedAt: UInt64?
   /// When this node was last a member, or knew of a leader, who takes it for one.
   private var heardAt: UInt64 = 0
 
@@ -80,6 +87,7 @@ final class Group {
   private static let entryBytesTarget: Int = 1 << 20
   /// A node that is no member and hears of no leader for so long lets go of the group.
   private static let silenceMax: UInt64 = 5_000_000_000
+  private static let outvotedPatience: UInt64 = 1_000_000_000
   /// One answer to a fetch is about this large, in bytes.
   private static let learnBytesTarget: Int = 1 << 20
 
@@ -93,7 +101,9 @@ final class Group {
     machine = recovered.machine
     warming = recovered.machine as? any WarmingMachine
     forgotten = recovered.forgotten
+    promisedAtStart = recovered.paxos.promised
     sessions = recovered.sessions
+    chain = recovered.chain
     logTime = recovered.logTime
     let cluster = host.cluster
     let pool = host.pool
@@ -126,6 +136,7 @@ final class Group {
     heardAt = now
     core.start(now: now, into: &effects)
     carryOut()
+    if core.applied > 0 { noteState(behind: core.applied) }
   }
 
   func step(_ event: Event) {
@@ -152,7 +163,7 @@ final class Group {
 
   /// What stands beside the machine in a snapshot of now.
   var snapshotHead: SnapshotHead {
-    SnapshotHead(logTime: logTime, schedule: core.schedule, sessions: sessions)
+    SnapshotHead(logTime: logTime, schedule: core.schedule, sessions: sessions, chain: chain)
   }
 
   /// Goes on from a snapshot, which is durable, in place of the entries up to `slot`.
@@ -162,7 +173,10 @@ final class Group {
     warming = state.machine as? any WarmingMachine
     sessions = state.head.sessions
     logTime = state.head.logTime
-    step(.installed(through: slot, schedule: state.head.schedule))
+    chain = state.head.chain
+    core.step(.installed(through: slot, schedule: state.head.schedule), into: &effects)
+    noteState(behind: slot)
+    carryOut()
   }
 
   /// Proposes other members; the change is made when the membership says so.
@@ -187,7 +201,11 @@ final class Group {
   func received(_ message: Message, from peer: NodeID, incarnation: UInt64) {
     if isMuted {
       switch message {
-      case .canvass, .prepare: return
+      case .canvass, .prepare, .stand: return
+      case .audit(let ballot, let slot, _, _) where ballot > promisedAtStart:
+        // Its leader was given this office without a word of this node, so what this node's votes
+        // may have decided before is not beyond what the leader has applied.
+        forgotten = min(forgotten, slot)
       default: break
       }
     }
@@ -307,6 +325,9 @@ final class Group {
       case .apply(let entry): apply(entry)
       case .provide(let peer, let from, let through): provide(peer, from, through)
       case .provideSnapshot(let peer): host.offerSnapshot(index, to: peer)
+      case .stateDiffers(let slot, let isOutvoted):
+        if isOutvoted { outvotedAt = host.reactor.now.nanoseconds }
+        host.stateDiffers(index, behind: slot, isOutvoted: isOutvoted)
       case .readReady(let id): answer(id)
       case .readRefused(let id): turnAway(id)
       case .roleChanged(let role, _, _): changed(role)
@@ -409,7 +430,8 @@ extension Group {
   private func apply(_ entry: Entry) {
     let payload = entry.payload as! EntryPayload
     let context = Applier.advance(&machine, &logTime, payload.time, group: id, slot: entry.slot)
-    Applier.apply(payload, context, &machine, warming, &sessions, &reply) { request, verdict in
+    Applier.apply(payload, context, &machine, warming, &sessions, &chain, &reply) {
+      request, verdict in
       let origin = NodeID(rawValue: request.origin)
       guard leads || origin == host.node else { return }
       switch verdict {
@@ -423,10 +445,24 @@ extension Group {
       case .apply, .forgotten: break
       }
     }
+    noteState(behind: entry.slot)
     if let waiting = overdue, logTime >= waiting.until {
       overdue = nil
       answer(waiting.queries, at: logTime)
     }
+  }
+
+  private func noteState(behind slot: Slot) {
+    core.noteState(Applier.digest(machine, chain), behind: slot, into: &effects)
+  }
+
+  /// Whether the replica is to be begun anew, because its state is not the group's.
+  ///
+  /// What is in its log is right, and others may count on it: it is kept until it is decided, or, where
+  /// ever more comes, for a moment.
+  func mustBeginAnew(now: UInt64) -> Bool {
+    guard let outvotedAt else { return false }
+    return core.commit == core.last || now - outvotedAt > Self.outvotedPatience
   }
 
   private func answer(_ id: UInt64) {

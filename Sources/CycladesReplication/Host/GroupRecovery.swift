@@ -6,6 +6,7 @@ struct RecoveredState {
   var machine: any StateMachine
   var logTime: UInt64
   var sessions: SessionTable
+  var chain: UInt64
   var paxos = Recovered()
   var forgotten: Slot
 
@@ -20,6 +21,7 @@ struct RecoveredState {
     machine = start.machine
     logTime = start.head.logTime
     sessions = start.head.sessions
+    chain = start.head.chain
     forgotten = group.forgotten
     var schedule = start.head.schedule ?? configuration.schedule
     let commit = min(group.commit, group.index.last)
@@ -54,7 +56,7 @@ struct RecoveredState {
       }
       let context = Applier.advance(
         &machine, &logTime, payload.time, group: configuration.id, slot: slot)
-      Applier.apply(payload, context, &machine, nil, &sessions, &reply) { _, _ in }
+      Applier.apply(payload, context, &machine, nil, &sessions, &chain, &reply) { _, _ in }
       if let membership = payload.membership {
         _ = schedule.decide(membership, in: slot, window: GroupConfiguration.window)
       }

@@ -77,6 +77,29 @@ extension ReplicaHost {
     couriers[group].turnedAway()
   }
 
+  /// Hears that the state of a group's replica here is not what others have.
+  func stateDiffers(_ group: Int, behind slot: Slot, isOutvoted: Bool) {
+    let metadata: Logger.Metadata = ["group": "\(group)", "slot": "\(slot)"]
+    if isOutvoted {
+      audits.begunAnew += 1
+      logger.critical(
+        "the state of a replica is not what a quorum has, it is begun anew", metadata: metadata)
+    } else {
+      audits.undecided += 1
+      logger.critical(
+        "the states of a group's replicas differ, and no quorum has the same", metadata: metadata)
+    }
+  }
+
+  /// Drops a replica, log and snapshot and all but its promises; the next word of the group's leader
+  /// makes another one, which gets its state from a peer and has no vote until it has caught up.
+  func beginAnew(_ group: Int) {
+    guard let replica = replicas[group] else { return }
+    replica.isLeaving = true
+    storage.append(dropOf: group, behind: replica.core.last)
+    couriers[group].turnedAway()
+  }
+
   /// Makes peers whose data folder was lost members anew, as learners, in the groups led here.
   func replaceDisks() {
     guard now >= disksCheckedAt + 500_000_000 else { return }

@@ -13,6 +13,7 @@ extension ReplicaHost {
   /// Peers that were configured, and those that introduce themselves, are known already.
   public func setPeer(_ peer: NodeID, _ address: SocketAddress) {
     if isStopping || peer == node || links[peer]?.address == address { return }
+    if folder.identity.givenUp.contains(peer) { return }
     links[peer]?.stop()
     let link = PeerLink(peer, address, PeerFrames.mode(configuration.limits), host: self)
     links[peer] = link
@@ -73,6 +74,11 @@ extension ReplicaHost: PeerHost {
         frame.span.extracting(WireHeader.byteCount..<frame.byteCount))
     else { return refuse("no introduction") }
     guard peer != node else { return refuse("another node says that it is node \(peer), too") }
+    guard !folder.identity.givenUp.contains(peer) else {
+      return refuse(
+        "node \(peer) was given up when a quorum was lost: it can come back with an empty folder, "
+          + "under another number")
+    }
     guard header.extra == folder.identity.placement else {
       return refuse("node \(peer) was started with other shards or first members than this node")
     }

@@ -49,6 +49,7 @@ public final class ReplicaHost {
   private var scrubber = Scrubber()
   private var hasNewWork = false
   var isStopping = false
+  var audits = AuditCounts()
 
   private static let tickInterval = Duration.milliseconds(10)
 
@@ -204,6 +205,7 @@ public final class ReplicaHost {
       guard let replica, !replica.isLeaving else { continue }
       replica.step(.tick(now: now))
       if replica.hasLeft(now: now) { leave(index) }
+      if replica.mustBeginAnew(now: now) { beginAnew(index) }
     }
     replaceDisks()
     storage.tick(now)
@@ -214,7 +216,7 @@ public final class ReplicaHost {
   }
 
   /// A 64-bit name for a cluster (FNV-1a); the seed of every checksum.
-  private static func hash(of name: String) -> UInt64 {
+  static func hash(of name: String) -> UInt64 {
     name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
   }
 
@@ -322,7 +324,7 @@ public final class ReplicaHost {
       writes: storage.counters.writes, records: storage.counters.records,
       writtenBytes: storage.counters.bytes, snapshotBytes: snapshots.byteCount,
       snapshotsWritten: snapshots.counters.written,
-      snapshotsInstalled: snapshots.counters.installed, recovery: recovery)
+      snapshotsInstalled: snapshots.counters.installed, recovery: recovery, audits: audits)
   }
 
   /// Where the listener for peers is bound; `nil` before `start`.

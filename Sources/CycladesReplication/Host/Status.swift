@@ -57,4 +57,17 @@ public struct LogStatus: Sendable {
   public var snapshotsInstalled: UInt64
   /// What was found in the data folder at the start and since by the scrubber, damage above all.
   public var recovery = RecoveryCounts()
+  /// What comparing states with those of the peers has found since the start.
+  public var audits = AuditCounts()
+}
+
+/// How often replicas of this node's groups were found to have another state than others.
+public struct AuditCounts: Sendable, Hashable {
+  /// A replica of this node had another state than a quorum, and was begun anew.
+  public var begunAnew: UInt64 = 0
+  /// States differed in a group led here, and no quorum agreed on one.
+  public var undecided: UInt64 = 0
+
+  /// Makes counts of nothing.
+  public init() {}
 }

@@ -13,6 +13,8 @@ struct Identity: Equatable {
   var incarnation: UInt64
   var placement: UInt64
   var peers: [NodeID: UInt64] = [:]
+  /// Nodes that this one went on without when a quorum was lost, and must never hear again.
+  var givenUp: Set<NodeID> = []
 
   private static let head = "cyclades-data 1"
 
@@ -22,6 +24,7 @@ struct Identity: Equatable {
       "incarnation \(incarnation)", "placement \(placement)",
     ]
     for peer in peers.keys.sorted() { lines.append("peer \(peer.rawValue) \(peers[peer]!)") }
+    for node in givenUp.sorted() { lines.append("given-up \(node.rawValue)") }
     lines.append("end")
     return lines.joined(separator: "\n") + "\n"
   }
@@ -41,6 +44,9 @@ struct Identity: Equatable {
           return nil
         }
         peers[NodeID(rawValue: id)] = value
+      } else if words[0] == "given-up" {
+        guard let id = UInt32(words[1]) else { return nil }
+        givenUp.insert(NodeID(rawValue: id))
       } else {
         strings[words[0]] = words[1]
       }

@@ -13,22 +13,22 @@ enum Applier {
   }
 
   /// Applies each request of an entry at most once, and tells `report` what became of it: `.replay`
-  /// with its replies when it was applied, now or before.
+  /// with its replies when it was applied, now or before. The replies go into the chain.
   static func apply(
     _ payload: EntryPayload, _ context: ApplyContext, _ machine: inout any StateMachine,
-    _ warming: (any WarmingMachine)?, _ sessions: inout SessionTable, _ reply: inout Reply,
-    report: (RequestHeader, SessionTable.Verdict) -> Void
+    _ warming: (any WarmingMachine)?, _ sessions: inout SessionTable, _ chain: inout UInt64,
+    _ reply: inout Reply, report: (RequestHeader, SessionTable.Verdict) -> Void
   ) {
     // A membership is for the core alone.
     if payload.membership != nil { return }
-    apply(payload.body, context, &machine, warming, &sessions, &reply, report: report)
+    apply(payload.body, context, &machine, warming, &sessions, &chain, &reply, report: report)
   }
 
   /// Applies each request of the body of an entry.
   static func apply(
     _ body: RawSpan, _ context: ApplyContext, _ machine: inout any StateMachine,
-    _ warming: (any WarmingMachine)?, _ sessions: inout SessionTable, _ reply: inout Reply,
-    report: (RequestHeader, SessionTable.Verdict) -> Void
+    _ warming: (any WarmingMachine)?, _ sessions: inout SessionTable, _ chain: inout UInt64,
+    _ reply: inout Reply, report: (RequestHeader, SessionTable.Verdict) -> Void
   ) {
     var offset = 0
     // A body that is cut short ends here on every replica alike: its bytes are decided.
@@ -43,11 +43,20 @@ enum Applier {
           sized(&reply) { machine.apply(command, context, reply: &$0) }
         }
         sessions.record(request, replies: reply.bytes)
+        chain = WireHeader.checksum(ofBody: reply.bytes.rawSpan, cluster: chain).low
         verdict = .replay(reply.bytes)
       }
       report(request, verdict)
       offset += Int(request.size)
     }
+  }
+
+  /// The digest of a state: of all that was ever replied, and of what the machine says of itself.
+  ///
+  /// Replies cost a hash of bytes that are in the cache, and every machine has them; but a value that
+  /// goes bad in memory shows in none of them until a command of the log reads it.
+  static func digest(_ machine: any StateMachine, _ chain: UInt64) -> UInt64 {
+    (chain ^ (machine.stateDigest ?? 0)) &* 0x9E37_79B9_7F4A_7C15
   }
 
   /// Appends `{ u32 size, bytes }`, the bytes being what `body` appends.

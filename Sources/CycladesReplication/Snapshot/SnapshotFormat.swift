@@ -86,10 +86,13 @@ struct SnapshotHead {
   /// Who the members are behind the slot; `nil` when they never changed.
   var schedule: MembershipSchedule?
   var sessions = SessionTable()
+  /// The digest of all replies.
+  var chain: UInt64 = 0
 
   func encode() -> [UInt8] {
     var output = Reply()
     output.append(littleEndian: logTime)
+    output.append(littleEndian: chain)
     let schedule = schedule?.encoded ?? []
     output.append(littleEndian: UInt32(schedule.count))
     output.append(contentsOf: schedule)
@@ -100,17 +103,19 @@ struct SnapshotHead {
   /// Makes the head of a group without a past, or with the one given.
   init(
     logTime: UInt64 = 0, schedule: MembershipSchedule? = nil,
-    sessions: SessionTable = SessionTable()
+    sessions: SessionTable = SessionTable(), chain: UInt64 = 0
   ) {
     self.logTime = logTime
     self.schedule = schedule
     self.sessions = sessions
+    self.chain = chain
   }
 
   /// Reads the body of a head; `nil` when it is none.
   init?(_ body: RawSpan) {
     var input = SpanReader(body)
-    guard let logTime = input.read(UInt64.self), let size = input.read(UInt32.self),
+    guard let logTime = input.read(UInt64.self), let chain = input.read(UInt64.self),
+      let size = input.read(UInt32.self),
       let encoded = input.read(byteCount: Int(size)), let sessions = SessionTable(&input),
       input.isAtEnd
     else { return nil }
@@ -120,6 +125,7 @@ struct SnapshotHead {
     }
     self.logTime = logTime
     self.sessions = sessions
+    self.chain = chain
   }
 }
 

@@ -33,10 +33,8 @@ extension StoreServerConfiguration {
     StoreShard(seed: Ring.position(of: cluster))
   }
 
-  /// Opens the replication layer for every shard.
-  func makeHost(
-    _ announcement: NodeAnnouncement, _ shards: ShardMap, reactor: Reactor, logger: Logger
-  ) throws -> any ShardHost {
+  /// What the replication layer is told of the cluster: a group for each shard, and one for the map.
+  func makeHostConfiguration(_ shards: ShardMap) -> HostConfiguration {
     var host = HostConfiguration(
       cluster: cluster, node: node, peers: peers, peerListen: peerListen ?? peers[node]!,
       directory: directory,
@@ -44,7 +42,6 @@ extension StoreServerConfiguration {
         GroupConfiguration(
           id: UInt32(shard), members: shards.members(of: shard).map(NodeID.init(member:)))
       } + [GroupConfiguration(id: UInt32(self.shards), members: founders.sorted())])
-    host.announcement = announcement.bytes
     host.limits = hostLimits
     host.lease = lease
     // A command has other arguments beside its largest; more than that are refused as too large.
@@ -52,11 +49,22 @@ extension StoreServerConfiguration {
     host.limits.requestBytesPendingMax = max(
       host.limits.requestBytesPendingMax, 2 * host.limits.commandBytesMax)
     host.limits.patienceNanoseconds = UInt64(max(patience / .nanoseconds(1), 0))
-    let map = ClusterMap(founders: founders.map(\.rawValue))
-    return try ReplicaHost(host, reactor: reactor, logger: logger) { group in
-      if group < UInt32(self.shards) { return makeShard(Int(group)) }
-      return map
-    }
+    return host
+  }
+
+  /// The initial state of a group.
+  func makeMachine(_ group: UInt32) -> any StateMachine {
+    group < UInt32(shards)
+      ? makeShard(Int(group)) : ClusterMap(founders: founders.map(\.rawValue))
+  }
+
+  /// Opens the replication layer for every shard.
+  func makeHost(
+    _ announcement: NodeAnnouncement, _ shards: ShardMap, reactor: Reactor, logger: Logger
+  ) throws -> any ShardHost {
+    var host = makeHostConfiguration(shards)
+    host.announcement = announcement.bytes
+    return try ReplicaHost(host, reactor: reactor, logger: logger) { makeMachine($0) }
   }
 }
 

@@ -201,7 +201,11 @@ final class NodeCluster {
   /// Nodes that stopped by themselves, as they must when a disk fails, are started anew later.
   private func observe() {
     for index in nodes.indices where nodes[index].wakesAt == nil {
-      guard let store = nodes[index].store, let error = store.failure else { continue }
+      guard let store = nodes[index].store else { continue }
+      if store.audits != AuditCounts() {
+        return fail(.agreement, "node \(index + 1) found that states differ: \(store.audits)")
+      }
+      guard let error = store.failure else { continue }
       statistics.stopped += 1
       // Where the folders are differs from run to run, and is no part of the trace.
       note("node \(index + 1) stops: \("\(error)".replacing(folder, with: ""))")

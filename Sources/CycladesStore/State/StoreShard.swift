@@ -53,6 +53,9 @@ public final class StoreShard: StateMachine {
   /// - Complexity: O(1).
   public var digest: UInt64 { shard.table.digest }
 
+  /// The digest, by which replicas are compared.
+  public var stateDigest: UInt64? { digest }
+
   /// The earliest deadline of a key, or the next millisecond of log time while keys that ended wait
   /// to be removed.
   public var nextDeadline: UInt64? { shard.table.nextDeadline }
