@@ -20,7 +20,7 @@ struct Witness: ReducingJob {
   private func begin(_ phase: String) {
     let name = "\(folder)/\(phase)-\(UInt64.random(in: 0...(.max)))"
     close(unsafe open(name, O_CREAT | O_WRONLY, 0o600))
-    for _ in 0..<1000 where Witness.count(phase, in: folder) < quorum { usleep(10_000) }
+    for _ in 0..<3000 where Witness.count(phase, in: folder) < quorum { usleep(10_000) }
   }
 
   static func count(_ phase: String, in folder: String) -> Int {
@@ -30,7 +30,7 @@ struct Witness: ReducingJob {
   mutating func map(_ line: RawSpan, into output: inout Emitter<ByteString, Int>) {
     if !hasBegun { begin("map") }
     hasBegun = true
-    output.emit(line, Witness.count("map", in: folder))
+    output.emit(line, 1)
   }
 
   mutating func reduce(
@@ -38,7 +38,7 @@ struct Witness: ReducingJob {
   ) throws {
     if !hasBegun { begin("reduce") }
     hasBegun = true
-    output.emit(Witness.count("reduce", in: folder))
+    output.emit(1)
   }
 }
 
@@ -66,8 +66,8 @@ struct ParallelTests {
     let start = ContinuousClock.now
     let summary = try MapReduce.run(
       configuration, jobs: customJobs, launch: testLaunch, logger: quiet)
-    // Nobody waited in vain, which takes ten seconds.
-    #expect(.now - start < .seconds(9) && summary.outputRecords == 48_000)
+    // Nobody waited in vain, which takes thirty seconds.
+    #expect(.now - start < .seconds(25) && summary.outputRecords == 48_000)
   }
 
   @Test("without failures every map and reduce runs once", arguments: [0, 2])
