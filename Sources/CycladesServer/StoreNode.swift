@@ -85,6 +85,10 @@ final class StoreNode {
   func release() {
     for endpoint in endpoints { endpoint.node = nil }
     outcomes.node = nil
+    // Connections that end in an orderly way have taken their clients along already.
+    clients = ClientTable()
+    subscriptions = Subscriptions()
+    blocked = BlockedPops()
   }
 
   var id: NodeID { configuration.node }

@@ -37,4 +37,23 @@ struct NodeSimulationTests {
     }
     #expect(isFound)
   }
+
+  // Of a node that was killed, clients' connections kept the node, and it them: thousands of seeds
+  // in one process ran out of memory.
+  @Test("clusters leave no memory behind")
+  func memory() throws {
+    func residentMiB() throws -> Int {
+      let pages = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
+        .split(separator: " ")[1]
+      return Int(pages)! / 256
+    }
+    func run(_ seeds: ClosedRange<UInt64>) throws {
+      for seed in seeds { _ = try NodeSimulation(seed: seed, options: options()).run() }
+    }
+    try run(1...2)
+    let before = try residentMiB()
+    try run(3...10)
+    let after = try residentMiB()
+    #expect(after - before < 100, "\(before) MiB, then \(after) MiB")
+  }
 }
