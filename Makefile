@@ -129,6 +129,10 @@ backup: tools build ## Back a cluster up while it is written to, restore it into
 histories: build ## Check OPERATIONS of clients of a cluster in trouble to be linearizable.
 	timeout 7200 .build/release/cyclades histories --operations $(OPERATIONS) $(ARGS)
 
+.PHONY: elasticity
+elasticity: build ## Let a fourth node join under load; measure what clients see of it.
+	timeout 600 .build/release/cyclades elasticity $(ARGS)
+
 .PHONY: differential
 differential: setup ## Compare COMMANDS random commands with redis-server 7.0, reply by reply.
 	CYCLADES_DIFFERENTIAL=$(COMMANDS) timeout 1800 \
