@@ -129,6 +129,14 @@ backup: tools build ## Back a cluster up while it is written to, restore it into
 histories: build ## Check OPERATIONS of clients of a cluster in trouble to be linearizable.
 	timeout 7200 .build/release/cyclades histories --operations $(OPERATIONS) $(ARGS)
 
+.PHONY: elasticity
+elasticity: build ## Let a fourth node join under load; measure what clients see of it.
+	timeout 600 .build/release/cyclades elasticity $(ARGS)
+
+.PHONY: crowd
+crowd: tools build ## 10,000 clients, half of which do not read: memory, and what the others get.
+	timeout 300 python3 Tests/Crowd/crowd.py .build/release/cyclades
+
 .PHONY: differential
 differential: setup ## Compare COMMANDS random commands with redis-server 7.0, reply by reply.
 	CYCLADES_DIFFERENTIAL=$(COMMANDS) timeout 1800 \

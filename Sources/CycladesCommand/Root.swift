@@ -15,8 +15,7 @@ struct RootCommand: AsyncParsableCommand {
       DemoCommand.self, ClusterCommand.self, ServeCommand.self, StatusCommand.self,
       NodesCommand.self, BackupCommand.self, RestoreCommand.self, RecoverCommand.self,
       MapReduceCommand.self, RingCommand.self, SimulateCommand.self, SoakCommand.self,
-      HistoriesCommand.self,
-      VersionCommand.self,
+      HistoriesCommand.self, ElasticityCommand.self, VersionCommand.self,
     ])
 
   static let version = "0.1.0"

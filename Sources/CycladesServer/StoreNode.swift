@@ -30,6 +30,7 @@ final class StoreNode {
   var maximumClients: Int
   let crowd: Crowd
   var statistics = ServerStatistics()
+  private(set) var handovers = Handovers()
 
   /// Where replies are put together before they are sent, one at a time.
   private var scratch = Reply()
@@ -256,6 +257,7 @@ extension StoreNode {
   }
 
   func leadershipChanged(_ group: UInt32) {
+    handovers.changed(group, hasLeader: host.leader(of: group) != nil, reactor.now)
     logger.debug(
       "leader changed",
       metadata: [

@@ -37,11 +37,11 @@ final class DemoCluster {
       folder: "\(stage.folder)/node-\(id)")
   }
 
-  /// Starts one more node, which joins the others; returns its number, which nobody had before.
-  func join() throws -> UInt32 {
+  /// Makes place for one more node, which joins the others when it is started; returns its number,
+  /// which nobody had before.
+  func prepareNode() throws -> UInt32 {
     let id = UInt32(nodes.count + 1)
     nodes.append(Self.node(id, try freePorts(3), stage))
-    try start(id)
     return id
   }
 
@@ -129,6 +129,15 @@ final class DemoCluster {
       report.isEveryShardLed && report.shards.count == Self.shardCount
         && report.nodes.allSatisfy { $0.isConnected || !running.contains($0.id) }
     }
+  }
+
+  /// Whether every shard is where the plan wants it, by those who hold it, and the plan is of a kind.
+  func isInPlace(_ isExpected: (StatusReport.Shard) -> Bool) throws -> Bool {
+    guard let reports = try reports() else { return false }
+    return reports.allSatisfy { report in
+      let held = report.shards.filter { $0.members.contains(report.node) }
+      return held.allSatisfy { $0.planned == $0.members && $0.leader != nil }
+    } && reports.contains { $0.shards.contains(where: isExpected) }
   }
 
   /// The highest log slot of each shard that a running node knows to be chosen.

@@ -6,8 +6,6 @@ import CycladesTransport
 import Logging
 import Synchronization
 
-typealias StatusShard = StatusReport.Shard
-
 /// `cyclades histories`: what clients see of a cluster in trouble is checked to be linearizable.
 ///
 /// Not listed in the help: a long test of the project (`make histories`).

@@ -47,29 +47,19 @@ enum HistoryFault: String, CaseIterable, ExpressibleByArgument {
 
   /// A fourth node gets its share, then gives everything back, and goes.
   private static func joinAndLeave(_ cluster: DemoCluster) async throws {
-    let newcomer = try cluster.join()
+    let newcomer = try cluster.prepareNode()
+    try cluster.start(newcomer)
     try await eventually(.seconds(90), "node \(newcomer) holding its share") {
-      try isInPlace(cluster) { $0.planned?.contains(newcomer) == true }
+      try cluster.isInPlace { $0.planned?.contains(newcomer) == true }
     }
     try cluster.change(["DRAIN", "\(newcomer)"])
     try await eventually(.seconds(90), "node \(newcomer) holding nothing") {
-      let isDrained = try isInPlace(cluster) { $0.planned?.contains(newcomer) == false }
+      let isDrained = try cluster.isInPlace { $0.planned?.contains(newcomer) == false }
       return isDrained
         && cluster.status(of: newcomer)?.shards.allSatisfy { $0.role == "none" } == true
     }
     try cluster.change(["REMOVE", "\(newcomer)"])
     cluster.leave(newcomer)
-  }
-
-  /// Whether every shard is where the plan wants it, by those who hold it, and the plan is of a kind.
-  private static func isInPlace(
-    _ cluster: DemoCluster, _ isExpected: (StatusShard) -> Bool
-  ) throws -> Bool {
-    guard let reports = try cluster.reports() else { return false }
-    return reports.allSatisfy { report in
-      let held = report.shards.filter { $0.members.contains(report.node) }
-      return held.allSatisfy { $0.planned == $0.members && $0.leader != nil }
-    } && reports.contains { $0.shards.contains(where: isExpected) }
   }
 }
 

@@ -6,7 +6,8 @@ protocol LoadWorkload {
   /// What identifies a command when its outcome is known.
   associatedtype Operation
 
-  /// Appends the next command of a lane; `nil` when the lane has nothing left to do.
+  /// Appends the next command of a lane; `nil` when the lane has nothing to do now. A run ends when
+  /// no lane has, and nothing waits for a reply.
   mutating func next(lane: Int, into output: inout [UInt8]) -> Operation?
 
   /// Takes a reply. Returns whether the lane may go on at once, or should hold back for a moment.
@@ -101,7 +102,8 @@ struct LoadGenerator<Workload: LoadWorkload> {
   /// Connects a lane if need be, and sends as many commands as may wait at a time.
   private mutating func fill(_ index: Int, _ now: UInt64) {
     guard now >= lanes[index].resumeAt else { return }
-    while !lanes[index].isDone && lanes[index].waitingCount < shape.depth {
+    lanes[index].isDone = false
+    while lanes[index].waitingCount < shape.depth {
       guard let operation = workload.next(lane: index, into: &lanes[index].output) else {
         lanes[index].isDone = true
         break
@@ -149,7 +151,10 @@ struct LoadGenerator<Workload: LoadWorkload> {
       let pace = workload.answered(
         pending.operation, lane: index, LoadReply(kind: frame.kind, payload: payload),
         sent: pending.sent, now: now)
-      if pace == .holdBack { lanes[index].resumeAt = now + 5_000_000 }
+      if pace == .holdBack {
+        lanes[index].resumeAt = now + 5_000_000
+        lanes[index].isDone = false
+      }
       offset = frame.end
     }
     input.removeFirst(offset)

@@ -58,8 +58,11 @@ final class Client {
   }
 
   /// As many small commands are started without looking at the window again, which they overshoot by
-  /// no more than that.
+  /// no more than that; not while replies are large, or each of thousands of clients would overshoot
+  /// by megabytes.
   private static let commandsPerCheck = 16
+  /// A reply that is no larger is small, in bytes.
+  private static let smallReply = 1024
   /// A request that is no larger is small, in bytes.
   private static let smallRequest = 512
   /// What a client may send ahead while a pop of its own waits.
@@ -132,7 +135,7 @@ final class Client {
       guard !isEnding else { break }
       if unchecked == 0 || isPaused {
         guard mayStart(bytes.byteCount - consumed) else { return Progress(consumed: consumed) }
-        unchecked = Self.commandsPerCheck
+        unchecked = crowd.usualReply <= Self.smallReply ? Self.commandsPerCheck : 1
       }
       let rest = bytes.extracting(consumed..<bytes.byteCount)
       switch parser.parse(rest) {

@@ -46,16 +46,19 @@ extension Client {
   }
 
   /// Whether another node, or none, leads a group; the client is told whom to ask.
+  ///
+  /// While the leader is about to change, or has not said yet where clients reach it, what is
+  /// submitted here gets to it.
   func isLedElsewhere(_ group: UInt32, _ slot: KeySlot) -> Bool {
-    let leader = node.host.leader(of: group)
-    if leader == node.id { return false }
-    answer { reply in
-      if let leader, let address = node.directory.address(of: leader, for: .cluster) {
-        Refusals.moved(to: address, slot: slot, &reply)
-      } else {
-        Refusals.noLeader(&reply)
-      }
+    guard let leader = node.host.leader(of: group) else {
+      if node.handovers.isUnderWay(group, node.reactor.now) { return false }
+      answer { Refusals.noLeader(&$0) }
+      return true
     }
+    guard leader != node.id, let address = node.directory.address(of: leader, for: .cluster) else {
+      return false
+    }
+    answer { Refusals.moved(to: address, slot: slot, &$0) }
     return true
   }
 
