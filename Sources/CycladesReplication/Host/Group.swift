@@ -20,6 +20,8 @@ protocol GroupHost: AnyObject {
   func membershipChanged(_ group: Int, _ membership: Membership)
   func offerSnapshot(_ group: Int, to peer: NodeID)
   func stateDiffers(_ group: Int, behind slot: Slot, isOutvoted: Bool)
+  /// So many bytes of commands were copied.
+  func copied(_ byteCount: Int)
 }
 
 /// An answer to a request or a query, on its way to the node that gathered it.
@@ -298,6 +300,7 @@ final class Group {
     guard var buffer = try? Buffer(minimumCapacity: size, in: host.pool) else { return nil }
     buffer.appendZeros(WireHeader.byteCount)
     for request in incoming[..<count] { buffer.append(request.body.span) }
+    host.copied(size - WireHeader.byteCount)
     incoming.removeFirst(count)
     incomingBytes -= size - WireHeader.byteCount
     return EntryPayload(
@@ -483,6 +486,11 @@ extension Group {
   /// left of a lifetime goes down even when nothing is written.
   private func answer(_ queries: [Query], at time: UInt64) {
     let context = ApplyContext(group: id, slot: core.applied, time: time)
+    // Held here because a property is checked and retained anew for every query.
+    let machine = machine
+    var reply = Reply()
+    swap(&reply, &self.reply)
+    defer { swap(&reply, &self.reply) }
     for query in queries {
       reply.removeAll()
       warming?.warm(query.body.span)

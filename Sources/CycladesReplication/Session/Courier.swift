@@ -28,6 +28,8 @@ protocol CourierHost: AnyObject {
   func complete(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan)
   /// As many replies, `{ u32 size, bytes }` each, as contexts: all of them are done.
   func complete(_ contexts: [RequestContext], _ replies: RawSpan)
+  /// So many bytes of commands were copied.
+  func copied(_ byteCount: Int)
 }
 
 /// Commands of one turn on their way to being decided.
@@ -104,6 +106,9 @@ final class Courier {
   private var openWriteContexts: [RequestContext] = []
   private var openRead: RequestBuilder?
   private var openReadContexts: [RequestContext] = []
+  /// The size of the last request and the last query: the next is likely to be as large.
+  private var writeCapacity = 0
+  private var readCapacity = 0
 
   private var waiting: [WriteRequest] = []
   private var inFlight: [WriteRequest] = []
@@ -144,7 +149,8 @@ final class Courier {
     let gathered: Int
     do {
       if openWriteContexts.isEmpty {
-        openWrite = try RequestBuilder(prefix: Courier.prefix, pool: host.pool)
+        openWrite = try RequestBuilder(
+          prefix: Courier.prefix, capacity: writeCapacity, pool: host.pool)
       }
       gathered = unsafe try openWrite!.append(size, encode)
     } catch {
@@ -164,7 +170,8 @@ final class Courier {
     let gathered: Int
     do {
       if openReadContexts.isEmpty {
-        openRead = try RequestBuilder(prefix: WireHeader.byteCount, pool: host.pool)
+        openRead = try RequestBuilder(
+          prefix: WireHeader.byteCount, capacity: readCapacity, pool: host.pool)
       }
       gathered = unsafe try openRead!.append(size, encode)
     } catch {
@@ -193,6 +200,8 @@ final class Courier {
     let contexts = openWriteContexts
     let count = builder.count
     let size = builder.byteCount - WireHeader.byteCount
+    host.copied(builder.copiedBytes)
+    writeCapacity = min(builder.byteCount, limits.requestBytesTarget)
     openWriteContexts = Courier.room(contexts.count)
     let header = RequestHeader(
       size: size, count: count, session: session, sequence: 1, floor: 1, origin: node.rawValue)
@@ -206,6 +215,7 @@ final class Courier {
     let builder = openRead.take()!
     let contexts = openReadContexts
     let count = builder.count
+    readCapacity = min(builder.byteCount, limits.requestBytesTarget)
     openReadContexts = Courier.room(contexts.count)
     let frame = unsafe builder.finish { _ in }
     reads.append(ReadRequest(frame, count, contexts, id: nextReadID, submittedAt: host.now))
@@ -258,6 +268,7 @@ final class Courier {
     case .here:
       guard host.lead(request, group: group) else { return false }
     case .peer(let peer):
+      if request.hasLeft { host.copied(request.frame.byteCount) }
       guard
         forward(
           request.frame, .request, request.count, request.sequence, copy: request.hasLeft, to: peer)
