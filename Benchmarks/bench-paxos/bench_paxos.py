@@ -151,7 +151,7 @@ def measure_replicas(program, folder, requests):
             figures[f"deep {name}"] = benchmark(port, "get", CLIENTS, DEPTH, 20 * requests)["rate"]
         for name, size, count in (("small", SMALL, requests), ("large", LARGE, requests // 25)):
             command, received, sent = copies(replicas, size, count)
-            figures[f"{name} copies"] = command / size
+            figures[f"{name} copies"] = (command + received) / size
             figures[f"{name} gathered"], figures[f"{name} sent"] = received, sent
     finally:
         replicas.stop()
@@ -218,8 +218,8 @@ def show(results):
         ("core: heap allocations per command", "allocations")]
     for name, title in (("small", "64 B"), ("large", "64 KiB")):
         rows += [(f"user-space copies per command of {title}", f"{name} copies"),
-                 ("  of received bytes besides, B", f"{name} gathered"),
-                 ("  of replies and message heads, B", f"{name} sent")]
+                 ("  of which to gather what was received, B", f"{name} gathered"),
+                 ("  besides, of replies and message heads, B", f"{name} sent")]
     print("".ljust(40) + "".join(f"{name:>20}" for name in results))
     for title, key in rows:
         cells = [f"{f[key]:,.2f}" if f.get(key, 1000) < 1000 else f"{f[key]:,.0f}"

@@ -87,6 +87,8 @@ final class Group {
 
   /// An entry takes no more requests at this size, in bytes.
   private static let entryBytesTarget: Int = 1 << 20
+  /// A larger request is an entry by itself: to join it with others would be to copy it.
+  private static let joinedBytesMax = 64 << 10
   /// A node that is no member and hears of no leader for so long lets go of the group.
   private static let silenceMax: UInt64 = 5_000_000_000
   private static let outvotedPatience: UInt64 = 1_000_000_000
@@ -284,9 +286,10 @@ final class Group {
   /// Makes an entry of as many incoming requests as fit; `nil` when memory is short.
   private func nextPayload() -> EntryPayload? {
     let time = max(logTime, host.reactor.wallClockMilliseconds)
-    if incoming.count == 1, let frame = incoming[0].frame {
-      incoming.removeAll(keepingCapacity: true)
-      incomingBytes = 0
+    if let frame = incoming[0].frame,
+      incoming.count == 1 || frame.byteCount > Self.joinedBytesMax
+    {
+      incomingBytes -= incoming.removeFirst().body.byteCount
       return EntryPayload(unsealed: frame, count: 1, time: time, cluster: host.cluster)
     }
     var count = 0
