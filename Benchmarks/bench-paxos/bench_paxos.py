@@ -35,6 +35,7 @@ import bench_store
 from bench_store import Failure, RedisAlways, ask, free_ports, note
 
 CLIENTS, DEPTH = 64, 64
+SMALL, LARGE = 64, 65_536
 
 
 class Replicas:
@@ -89,11 +90,11 @@ class Replicas:
                 process.wait()
 
 
-def benchmark(port, command, clients, depth, requests):
+def benchmark(port, command, clients, depth, requests, size=64):
     """Requests per second, and the median and 99th percentile in microseconds."""
     run = subprocess.run(
         ["redis-benchmark", "-p", str(port), "-t", command, "-n", str(requests), "-c", str(clients),
-         "-P", str(depth), "-d", "64", "--precision", "3"],
+         "-P", str(depth), "-d", str(size), "--precision", "3"],
         capture_output=True, text=True, timeout=300)
     text = run.stdout.replace("\r", "\n")
     rates = re.findall(r"throughput summary: ([\d.]+)", text)
@@ -109,6 +110,18 @@ def lines(program, *arguments):
     if run.returncode != 0:
         raise Failure(f"{program} {' '.join(arguments)}: {run.stderr[-300:]}")
     return json.loads(run.stdout.splitlines()[-1])
+
+
+def copies(replicas, size, requests):
+    """Bytes that the leader copies for a command of a size: of the command, gathering what it
+    received, and of what it sends."""
+    def count():
+        answer = ask(replicas.stale_port, b"*1\r\n$6\r\nCOPIES\r\n")
+        return [int(number) for number in answer[1:].split()]
+
+    before = count()
+    benchmark(replicas.port, "set", CLIENTS, 1, requests, size)
+    return [(after - start) / requests for start, after in zip(before, count())]
 
 
 def crowded_sync(program, folder):
@@ -136,6 +149,10 @@ def measure_replicas(program, folder, requests):
         for name, port in (("reads", replicas.port), ("stale", replicas.stale_port)):
             figures[name] = benchmark(port, "get", CLIENTS, 1, requests)["rate"]
             figures[f"deep {name}"] = benchmark(port, "get", CLIENTS, DEPTH, 20 * requests)["rate"]
+        for name, size, count in (("small", SMALL, requests), ("large", LARGE, requests // 25)):
+            command, received, sent = copies(replicas, size, count)
+            figures[f"{name} copies"] = (command + received) / size
+            figures[f"{name} gathered"], figures[f"{name} sent"] = received, sent
     finally:
         replicas.stop()
     return figures
@@ -199,6 +216,10 @@ def show(results):
         (f"linearizable reads/s, {DEPTH} deep", "deep reads"),
         (f"stale reads/s, {DEPTH} deep", "deep stale"),
         ("core: heap allocations per command", "allocations")]
+    for name, title in (("small", "64 B"), ("large", "64 KiB")):
+        rows += [(f"user-space copies per command of {title}", f"{name} copies"),
+                 ("  of which to gather what was received, B", f"{name} gathered"),
+                 ("  besides, of replies and message heads, B", f"{name} sent")]
     print("".ljust(40) + "".join(f"{name:>20}" for name in results))
     for title, key in rows:
         cells = [f"{f[key]:,.2f}" if f.get(key, 1000) < 1000 else f"{f[key]:,.0f}"
@@ -214,6 +235,8 @@ def show(results):
         (f"{DEPTH} deep / Redis AOF always", replicas["deep"] / redis["deep"], 0.8, True),
         (f"{DEPTH} deep, commands/s", replicas["deep"], 400_000, True),
         ("heap allocations per command in the core", replicas["allocations"], 0, False),
+        ("user-space copies per command of 64 B", replicas["small copies"], 1, False),
+        ("user-space copies per command of 64 KiB", replicas["large copies"], 0, False),
         ("linearizable / stale reads", replicas["reads"] / replicas["stale"], 0.9, True),
         (f"linearizable / stale reads, {DEPTH} deep",
          replicas["deep reads"] / replicas["deep stale"], 0.9, True)]

@@ -7,7 +7,8 @@
 // It speaks as much of the Redis protocol as redis-benchmark needs to drive it as it drives a Redis:
 // the value of a SET is a command of the group, answered when it is durable on a quorum and applied;
 // a GET is answered with the last value, on READ-PORT linearizably, on STALE-PORT at once by what this
-// replica has applied. With `latency` the replica that leads proposes COUNT commands one after the
+// replica has applied; COPIES with how many bytes it has copied so far: of commands, of what it received
+// otherwise, and of what it sent. With `latency` the replica that leads proposes COUNT commands one after the
 // other from inside, as an app does that embeds it, and says how long each took. `sync` writes and
 // syncs what such a command writes, through the same reactor, and says how long that takes. `core`
 // counts the heap allocations of three cores that decide COUNT values among themselves.
@@ -80,6 +81,12 @@ final class Front: Endpoint {
       var reply = Reply()
       machine.read(arguments[1], ApplyContext(group: 0, slot: 0, time: 0), reply: &reply)
       host.reactor.send(connection, copying: reply.bytes)
+    } else if arguments.equals(0, "COPIES") {
+      let seen = host.reactor.statistics
+      host.reactor.send(
+        connection,
+        copying: "+\(host.logStatus.commandBytesCopied) \(seen.copiedInBytes) "
+          + "\(seen.copiedOutBytes)\r\n")
     } else {
       host.reactor.send(connection, copying: "-ERR only SET and GET are known here\r\n")
     }
@@ -89,6 +96,7 @@ final class Front: Endpoint {
 /// Passes outcomes on to the clients, or to the one who measures from inside.
 final class Outcomes: ReplicaHostDelegate {
   private unowned let host: ReplicaHost
+  private let reactor: Reactor
   private var latencies: [UInt64] = []
   private var remaining: Int
   private var startedAt: UInt64 = 0
@@ -96,6 +104,7 @@ final class Outcomes: ReplicaHostDelegate {
 
   init(_ host: ReplicaHost, proposing count: Int) {
     self.host = host
+    reactor = host.reactor
     remaining = count
     latencies.reserveCapacity(count)
   }
@@ -103,9 +112,9 @@ final class Outcomes: ReplicaHostDelegate {
   func completed(_ context: RequestContext, _ outcome: Outcome, _ reply: RawSpan) {
     guard context.a == 0 else {
       if outcome == .done {
-        host.reactor.send(ConnectionID(rawValue: context.a), copying: reply)
+        reactor.send(ConnectionID(rawValue: context.a), copying: reply)
       } else {
-        host.reactor.send(
+        reactor.send(
           ConnectionID(rawValue: context.a), copying: "-ERR not done, or not known to be\r\n")
       }
       return

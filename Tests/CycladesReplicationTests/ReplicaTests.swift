@@ -31,6 +31,17 @@ struct ReplicaTests {
     await again.stop()
   }
 
+  @Test("a command is copied once on its way into the log, whatever came before it")
+  func copiedOnce() async throws {
+    let cluster = try CounterCluster(1)
+    let replica = try await cluster.start(0)
+    for _ in 0..<20 { _ = try await replica.propose(bytes(1)) }
+    #expect(await replica.logStatus()?.commandBytesCopied == 20 * 8)
+    _ = try await replica.read([])
+    #expect(await replica.logStatus()?.commandBytesCopied == 20 * 8, "queries are no commands")
+    await replica.stop()
+  }
+
   @Test("what was acknowledged is there after all replicas were stopped")
   func restartAll() async throws {
     let cluster = try CounterCluster()

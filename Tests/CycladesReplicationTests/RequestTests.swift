@@ -22,6 +22,23 @@ struct RequestTests {
     #expect(!SizedItems.forEach(cut.rawSpan) { _ in })
   }
 
+  @Test("items are copied once when their size was foreseen, and again when they outgrow a block")
+  func copies() throws {
+    let pool = BufferPool(budgetBytes: 8 << 20)
+    for (capacity, copied) in [(80_000, 64_000), (0, 64_000 + 4096)] {
+      var builder = try RequestBuilder(prefix: 92, capacity: capacity, pool: pool)
+      for size in [4000, 60_000] {
+        unsafe _ = try builder.append(size) { target in
+          unsafe target.initializeMemory(as: UInt8.self, repeating: 7, count: size)
+        }
+      }
+      #expect(builder.copiedBytes == copied)
+      #expect(builder.count == 2)
+      let frame = unsafe builder.finish { _ in }
+      #expect(SizedItems.count(frame.span.extracting(92..<frame.byteCount)) == 2)
+    }
+  }
+
   @Test("random bytes are never a request that reaches beyond them")
   func randomBytes() {
     var generator = SystemRandomNumberGenerator()

@@ -20,6 +20,8 @@ protocol GroupHost: AnyObject {
   func membershipChanged(_ group: Int, _ membership: Membership)
   func offerSnapshot(_ group: Int, to peer: NodeID)
   func stateDiffers(_ group: Int, behind slot: Slot, isOutvoted: Bool)
+  /// So many bytes of commands were copied.
+  func copied(_ byteCount: Int)
 }
 
 /// An answer to a request or a query, on its way to the node that gathered it.
@@ -85,6 +87,8 @@ final class Group {
 
   /// An entry takes no more requests at this size, in bytes.
   private static let entryBytesTarget: Int = 1 << 20
+  /// A larger request is an entry by itself: to join it with others would be to copy it.
+  private static let joinedBytesMax = 64 << 10
   /// A node that is no member and hears of no leader for so long lets go of the group.
   private static let silenceMax: UInt64 = 5_000_000_000
   private static let outvotedPatience: UInt64 = 1_000_000_000
@@ -282,9 +286,10 @@ final class Group {
   /// Makes an entry of as many incoming requests as fit; `nil` when memory is short.
   private func nextPayload() -> EntryPayload? {
     let time = max(logTime, host.reactor.wallClockMilliseconds)
-    if incoming.count == 1, let frame = incoming[0].frame {
-      incoming.removeAll(keepingCapacity: true)
-      incomingBytes = 0
+    if let frame = incoming[0].frame,
+      incoming.count == 1 || frame.byteCount > Self.joinedBytesMax
+    {
+      incomingBytes -= incoming.removeFirst().body.byteCount
       return EntryPayload(unsealed: frame, count: 1, time: time, cluster: host.cluster)
     }
     var count = 0
@@ -298,6 +303,7 @@ final class Group {
     guard var buffer = try? Buffer(minimumCapacity: size, in: host.pool) else { return nil }
     buffer.appendZeros(WireHeader.byteCount)
     for request in incoming[..<count] { buffer.append(request.body.span) }
+    host.copied(size - WireHeader.byteCount)
     incoming.removeFirst(count)
     incomingBytes -= size - WireHeader.byteCount
     return EntryPayload(
@@ -483,6 +489,11 @@ extension Group {
   /// left of a lifetime goes down even when nothing is written.
   private func answer(_ queries: [Query], at time: UInt64) {
     let context = ApplyContext(group: id, slot: core.applied, time: time)
+    // Held here because a property is checked and retained anew for every query.
+    let machine = machine
+    var reply = Reply()
+    swap(&reply, &self.reply)
+    defer { swap(&reply, &self.reply) }
     for query in queries {
       reply.removeAll()
       warming?.warm(query.body.span)

@@ -48,6 +48,7 @@ public final class ReplicaHost {
   var recovery = RecoveryCounts()
   private var scrubber = Scrubber()
   private var hasNewWork = false
+  private var copiedBytes: UInt64 = 0
   var isStopping = false
   var audits = AuditCounts()
 
@@ -324,7 +325,8 @@ public final class ReplicaHost {
       writes: storage.counters.writes, records: storage.counters.records,
       writtenBytes: storage.counters.bytes, snapshotBytes: snapshots.byteCount,
       snapshotsWritten: snapshots.counters.written,
-      snapshotsInstalled: snapshots.counters.installed, recovery: recovery, audits: audits)
+      snapshotsInstalled: snapshots.counters.installed, commandBytesCopied: copiedBytes,
+      recovery: recovery, audits: audits)
   }
 
   /// Where the listener for peers is bound; `nil` before `start`.
@@ -423,6 +425,12 @@ extension ReplicaHost: GroupHost {
   }
 
   func offerSnapshot(_ group: Int, to peer: NodeID) { snapshots.offer(group, to: peer) }
+
+  func wake(after nanoseconds: UInt64) {
+    reactor.schedule(after: .nanoseconds(Int64(nanoseconds))) {}
+  }
+
+  func copied(_ byteCount: Int) { copiedBytes += UInt64(byteCount) }
 
   func leaderChanged(_ group: Int) { delegate?.leadershipChanged(UInt32(group)) }
 }

@@ -55,6 +55,9 @@ public struct LogStatus: Sendable {
   public var snapshotsWritten: UInt64
   /// Snapshots of peers installed.
   public var snapshotsInstalled: UInt64
+  /// Bytes copied on the way of commands from the caller into entries: of each command once, more where
+  /// several requests were joined in an entry, or one was sent again.
+  public var commandBytesCopied: UInt64
   /// What was found in the data folder at the start and since by the scrubber, damage above all.
   public var recovery = RecoveryCounts()
   /// What comparing states with those of the peers has found since the start.

@@ -105,14 +105,18 @@ struct RequestBuilder: ~Copyable {
   let start: Int
   /// Of the items gathered.
   private(set) var count = 0
+  /// Bytes copied so far: each item once, and all of them again where they outgrew their block.
+  private(set) var copiedBytes = 0
   private var buffer: Buffer
   private let pool: BufferPool
 
-  /// - Parameter prefix: Bytes left free before the first item, for headers.
-  init(prefix: Int, pool: BufferPool) throws(TransportError) {
+  /// - Parameters:
+  ///   - prefix: Bytes left free before the first item, for headers.
+  ///   - capacity: How many bytes are likely to gather; more only cost a copy of those before them.
+  init(prefix: Int, capacity: Int, pool: BufferPool) throws(TransportError) {
     start = prefix
     self.pool = pool
-    buffer = try Buffer(minimumCapacity: 4096, in: pool)
+    buffer = try Buffer(minimumCapacity: max(4096, capacity), in: pool)
     buffer.appendZeros(prefix)
   }
 
@@ -127,6 +131,7 @@ struct RequestBuilder: ~Copyable {
       var larger = try Buffer(
         minimumCapacity: max(2 * buffer.capacity, buffer.byteCount + size + 4), in: pool)
       larger.append(buffer.span)
+      copiedBytes += buffer.byteCount
       buffer = larger
     }
     buffer.append(littleEndian: UInt32(size))
@@ -135,6 +140,7 @@ struct RequestBuilder: ~Copyable {
       return size
     }
     count += 1
+    copiedBytes += size
     return buffer.byteCount
   }
 

@@ -19,6 +19,6 @@ enum FakeStatus {
   static var log: LogStatus {
     LogStatus(
       byteCount: 0, segmentCount: 0, writes: 0, records: 0, writtenBytes: 0, snapshotBytes: 0,
-      snapshotsWritten: 0, snapshotsInstalled: 0)
+      snapshotsWritten: 0, snapshotsInstalled: 0, commandBytesCopied: 0)
   }
 }
