@@ -426,10 +426,6 @@ extension ReplicaHost: GroupHost {
 
   func offerSnapshot(_ group: Int, to peer: NodeID) { snapshots.offer(group, to: peer) }
 
-  func wake(after nanoseconds: UInt64) {
-    reactor.schedule(after: .nanoseconds(Int64(nanoseconds))) {}
-  }
-
   func copied(_ byteCount: Int) { copiedBytes += UInt64(byteCount) }
 
   func leaderChanged(_ group: Int) { delegate?.leadershipChanged(UInt32(group)) }

@@ -30,8 +30,6 @@ protocol CourierHost: AnyObject {
   func complete(_ contexts: [RequestContext], _ replies: RawSpan)
   /// So many bytes of commands were copied.
   func copied(_ byteCount: Int)
-  /// Lets there be a turn after so many nanoseconds.
-  func wake(after nanoseconds: UInt64)
 }
 
 /// Commands of one turn on their way to being decided.
@@ -110,10 +108,6 @@ final class Courier {
   private var openReadContexts: [RequestContext] = []
   /// The size of the last request and the last query: the next is likely to be as large.
   private var writeCapacity = 0
-  /// How many commands were gathered last, and when the first of the present ones came.
-  private var lastWriteCount = 0
-  private var firstWriteAt: UInt64 = 0
-  private var isWakeSet = false
   private var readCapacity = 0
 
   private var waiting: [WriteRequest] = []
@@ -131,9 +125,6 @@ final class Courier {
 
   /// How long to wait after being turned away.
   private static let holdBack: UInt64 = 5_000_000
-  /// How long commands wait at most for those that are likely to follow, in nanoseconds: less than
-  /// what a sync costs that serves only a few of them.
-  private static let holdMax: UInt64 = 200_000
   private static let prefix = WireHeader.byteCount + RequestHeader.byteCount
 
   init(group: Int, node: NodeID, limits: HostLimits, host: any CourierHost) {
@@ -160,8 +151,6 @@ final class Courier {
       if openWriteContexts.isEmpty {
         openWrite = try RequestBuilder(
           prefix: Courier.prefix, capacity: writeCapacity, pool: host.pool)
-        firstWriteAt = host.now
-        isWakeSet = false
       }
       gathered = unsafe try openWrite!.append(size, encode)
     } catch {
@@ -213,7 +202,6 @@ final class Courier {
     let size = builder.byteCount - WireHeader.byteCount
     host.copied(builder.copiedBytes)
     writeCapacity = min(builder.byteCount, 2 * limits.requestBytesTarget)
-    lastWriteCount = count
     openWriteContexts = Courier.room(contexts.count)
     let header = RequestHeader(
       size: size, count: count, session: session, sequence: 1, floor: 1, origin: node.rawValue)
@@ -239,7 +227,6 @@ final class Courier {
   /// - Parameter isGathering: whether commands had better wait for the end of the log's write; queries
   ///   never do.
   func dispatch(isGathering: Bool = false) {
-    let isGathering = isGathering || expectsMoreWrites()
     if !isGathering, !openWriteContexts.isEmpty { sealWrites() }
     if !openReadContexts.isEmpty { sealReads() }
     let route = host.route(to: group)
@@ -257,17 +244,6 @@ final class Courier {
     for read in reads where read.sentTo != route || host.now &- read.sentAt > resendAfter {
       guard hand(over: read, to: route) else { break }
     }
-  }
-
-  /// Whether far fewer commands have come than last time, and the others may be about to: callers that
-  /// are answered together come back one by one, and the first of them would take a sync for itself.
-  private func expectsMoreWrites() -> Bool {
-    guard !openWriteContexts.isEmpty, waiting.isEmpty, openWriteContexts.count < lastWriteCount / 2,
-      host.now &- firstWriteAt < Courier.holdMax
-    else { return false }
-    if !isWakeSet { host.wake(after: Courier.holdMax) }
-    isWakeSet = true
-    return true
   }
 
   /// Sends everything in flight again, in order, when the leader changed or an answer is overdue.
