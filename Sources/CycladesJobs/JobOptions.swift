@@ -50,7 +50,12 @@ enum JobOptions {
     _ words: CommandWords, _ name: String, or fallback: Int
   ) throws -> Int {
     guard words.has(name) else { return fallback }
-    return try words.number(name, or: 0).multipliedReportingOverflow(by: 1 << 20).partialValue
+    let (bytes, isTooLarge) = try words.number(name, or: 0)
+      .multipliedReportingOverflow(by: 1 << 20)
+    guard !isTooLarge else {
+      throw MapReduceError(.usage, "--\(name): that many MiB there are not")
+    }
+    return bytes
   }
 
   private static func named<Choice: RawRepresentable & CaseIterable>(

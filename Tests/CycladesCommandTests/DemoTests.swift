@@ -1,3 +1,4 @@
+import CycladesTransport
 import FoundationEssentials
 import Testing
 

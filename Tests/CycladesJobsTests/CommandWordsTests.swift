@@ -31,6 +31,7 @@ struct CommandWordsTests {
       ("grep --input a --output o --partitions -1", "--partitions: '-1' is not a number"),
       ("grep --input a --output o --format xml", "--format: there is no 'xml'; there are: text"),
       ("grep --input a --output o --cluster here", "--cluster"),
+      ("grep --input a --output o --memory 9223372036854775807", "--memory: that many MiB"),
     ])
   func nonsense(text: String, complaint: String) async throws {
     await #expect {

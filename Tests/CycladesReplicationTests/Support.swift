@@ -26,22 +26,6 @@ final class TemporaryFolder: Sendable {
   }
 }
 
-/// Ports of this machine that are free now, all different: below those that the system gives to
-/// outgoing connections, one of which could have taken them by the time they are listened on.
-func freePorts(_ count: Int) -> [Int] {
-  var descriptors: [Int32] = []
-  defer { for descriptor in descriptors { close(descriptor) } }
-  return (0..<count).map { _ in
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    descriptors.append(descriptor)
-    for _ in 0..<1000 {
-      let port = UInt16.random(in: 10_000..<32_768)
-      if bindToLoopback(descriptor, port) { return Int(port) }
-    }
-    preconditionFailure("no free port: error \(errno)")
-  }
-}
-
 private func bindToLoopback(_ descriptor: Int32, _ port: UInt16) -> Bool {
   var address = sockaddr_in()
   address.sin_family = sa_family_t(AF_INET)
@@ -114,9 +98,9 @@ final class CounterCluster: Sendable {
   init(_ count: Int = 3) throws {
     let folders = (0..<count).map { _ in TemporaryFolder() }
     var peers: [NodeID: SocketAddress] = [:]
-    for (position, port) in freePorts(count).enumerated() {
+    for (position, port) in try freePorts(count).enumerated() {
       peers[NodeID(rawValue: UInt32(position + 1))] = try SocketAddress(
-        host: "127.0.0.1", port: port)
+        host: "127.0.0.1", port: Int(port))
     }
     self.folders = folders
     let all = peers

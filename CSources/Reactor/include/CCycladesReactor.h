@@ -59,7 +59,7 @@ typedef enum cyc_io {
 typedef struct cyc_reactor_options {
   cyc_io io;
   uint32_t connections_max;     ///< accepted connections at a time; more are closed at once
-  uint32_t receive_blocks;      ///< blocks lent to the kernel for stream connections
+  uint32_t receive_blocks;      ///< blocks that may be lent to the kernel for streams
   uint32_t receive_block_size;  ///< <= CYC_BLOCK_LARGE
   uint32_t input_limit;         ///< unconsumed input of one stream connection, bytes
   uint64_t send_high;           ///< a queue above this is reported drained ...

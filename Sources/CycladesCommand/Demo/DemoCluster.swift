@@ -1,4 +1,5 @@
 import CycladesServer
+import CycladesTransport
 import FoundationEssentials
 import Glibc
 

@@ -25,8 +25,7 @@ struct DemoCommand: ParsableCommand {
   @Flag(name: .long, help: "Print the findings as JSON; progress goes to standard error.")
   var json = false
 
-  @Flag(name: .long, help: "Keep the data folders and logs.")
-  var keep = false
+  @OptionGroup var place: StageOptions
 
   func validate() throws {
     guard (1...10_000_000).contains(keys) else {
@@ -36,9 +35,9 @@ struct DemoCommand: ParsableCommand {
 
   func run() throws {
     let files = try inputFiles(at: input)
-    let stage = try DemoStage(keepsFolder: keep)
-    defer { stage.clear() }
     let terminal = Terminal(descriptor: json ? STDERR_FILENO : STDOUT_FILENO)
+    let stage = try place.open { terminal.line($0) }
+    defer { stage.clear() }
     var demo = try Demo(terminal, stage, keyCount: keys)
     try demo.run(countingWordsIn: input, files: files)
     if json {
@@ -46,7 +45,6 @@ struct DemoCommand: ParsableCommand {
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
       writeAll(String(decoding: try encoder.encode(demo.report), as: UTF8.self) + "\n", to: 1)
     }
-    if keep { terminal.line("  Data and logs are in \(stage.folder)") }
     if !demo.report.held {
       let broken = demo.report.checks.filter { !$0.held }.map { "\($0.name) (\($0.detail))" }
       throw CommandFailure("did not hold: " + broken.joined(separator: "; "))

@@ -1,3 +1,4 @@
+import ArgumentParser
 import FoundationEssentials
 import Glibc
 import Synchronization
@@ -104,4 +105,17 @@ func lastLine(ofFile path: String) -> String {
   }
   let prefix = "cyclades: "
   return String(line.hasPrefix(prefix) ? line.dropFirst(prefix.count) : line)
+}
+
+/// What all runs on a stage may be asked.
+struct StageOptions: ParsableArguments {
+  @Flag(name: .long, help: "Keep the data folders and logs.")
+  var keep = false
+
+  /// Makes the stage; when it is to stay, `say` hears where it is.
+  func open(_ say: (String) -> Void) throws -> DemoStage {
+    let stage = try DemoStage(keepsFolder: keep)
+    if keep { say("data and logs are in \(stage.folder)") }
+    return stage
+  }
 }

@@ -26,8 +26,7 @@ struct SoakCommand: ParsableCommand {
   @Option(name: .long, help: "Repeats the choice of nodes of an earlier run.")
   var seed = UInt64.random(in: 0..<1_000_000)
 
-  @Flag(name: .long, help: "Keep the data folders and logs.")
-  var keep = false
+  @OptionGroup var place: StageOptions
 
   func validate() throws {
     guard (0...100_000).contains(kills) else {
@@ -39,10 +38,9 @@ struct SoakCommand: ParsableCommand {
   }
 
   func run() throws {
-    let stage = try DemoStage(keepsFolder: keep)
-    defer { stage.clear() }
     let terminal = Terminal()
-    if keep { terminal.line("data and logs are in \(stage.folder)") }
+    let stage = try place.open { terminal.line($0) }
+    defer { stage.clear() }
     try Soak(terminal, try DemoCluster(on: stage)).run(kills: kills, keyCount: keys, seed: seed)
   }
 }

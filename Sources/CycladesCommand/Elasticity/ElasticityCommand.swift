@@ -27,8 +27,7 @@ struct ElasticityCommand: ParsableCommand {
   @Option(name: .long, help: "The longest silence of a shard that is good enough, in milliseconds.")
   var limit = 20
 
-  @Flag(name: .long, help: "Keep the data folders and logs.")
-  var keep = false
+  @OptionGroup var place: StageOptions
 
   func validate() throws {
     guard (10_000...10_000_000).contains(keys), (1...256).contains(depth), limit > 0 else {
@@ -38,10 +37,9 @@ struct ElasticityCommand: ParsableCommand {
   }
 
   func run() throws {
-    let stage = try DemoStage(keepsFolder: keep)
-    defer { stage.clear() }
     let terminal = Terminal()
-    if keep { terminal.line("data and logs are in \(stage.folder)") }
+    let stage = try place.open { terminal.line($0) }
+    defer { stage.clear() }
     try Elasticity(terminal, DemoCluster(on: stage)).run(keyCount: keys, depth: depth, limit: limit)
   }
 }

@@ -37,8 +37,7 @@ struct HistoriesCommand: AsyncParsableCommand {
   @Option(name: .long, parsing: .upToNextOption, help: "Only these faults.")
   var faults = HistoryFault.allCases
 
-  @Flag(name: .long, help: "Keep the data folders and logs.")
-  var keep = false
+  @OptionGroup var place: StageOptions
 
   func validate() throws {
     guard operations > 0, (1...1_000_000).contains(keys), (4...10_000).contains(tasks) else {
@@ -47,9 +46,8 @@ struct HistoriesCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let stage = try DemoStage(keepsFolder: keep)
+    let stage = try place.open { print($0) }
     defer { stage.clear() }
-    if keep { print("data and logs are in \(stage.folder)") }
     let logger = Logger(label: "histories") { _ in SwiftLogNoOpLogHandler() }
     let cluster = try DemoCluster(on: stage)
     let proxies = try PeerProxies(

@@ -4,8 +4,7 @@ import Glibc
 
 /// What is done to the cluster while clients work.
 enum HistoryFault: String, CaseIterable, ExpressibleByArgument {
-  case kill, pause, isolate, cutOneWay
-  case joinAndLeave
+  case kill, pause, isolate, cutOneWay, joinAndLeave
 
   /// Does it to a cluster, and undoes it; returns when all nodes serve again.
   func happen(

@@ -9,7 +9,7 @@ final class HistoryWorkload: Sendable {
   private let seed: UInt64
   private let started = Atomic<Int>(0)
   private let isStopping = Atomic<Bool>(false)
-  /// Operations that were answered, and the longest time in nanoseconds that one took.
+  /// Operations that were answered.
   let answered = Atomic<Int>(0)
 
   init(keyCount: Int, operations: Int, seed: UInt64) {

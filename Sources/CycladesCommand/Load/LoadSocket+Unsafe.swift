@@ -71,22 +71,6 @@ struct LoadPoll {
   func hasNews(_ position: Int) -> Bool { entries[position].revents != 0 }
 }
 
-/// Ports of this machine that are free now, all different: below those that the system gives to
-/// outgoing connections, one of which could have taken them by the time they are listened on.
-func freePorts(_ count: Int) throws -> [UInt16] {
-  var descriptors: [Int32] = []
-  defer { for descriptor in descriptors { close(descriptor) } }
-  return try (0..<count).map { _ in
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    descriptors.append(descriptor)
-    for _ in 0..<1000 {
-      let port = UInt16.random(in: 10_000..<32_768)
-      if unsafe withLoopback(port, { unsafe bind(descriptor, $0, $1) }) == 0 { return port }
-    }
-    throw CommandFailure("no free port on 127.0.0.1: error \(errno)")
-  }
-}
-
 @unsafe private func withLoopback<Result>(
   _ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
 ) -> Result {

@@ -71,7 +71,6 @@ final class Group {
 
   /// Requests to propose at the end of the turn.
   private var incoming: [(body: Bytes, frame: Bytes?)] = []
-  private var incomingBytes = 0
   /// Queries that came in this turn, and those whose confirmation is under way.
   private var queries: [Query] = []
   private var confirming: [(id: UInt64, queries: [Query])] = []
@@ -238,7 +237,6 @@ final class Group {
   func lead(_ body: Bytes, frame: Bytes?) -> Bool {
     guard leads else { return false }
     incoming.append((body, frame))
-    incomingBytes += body.byteCount
     return true
   }
 
@@ -286,16 +284,16 @@ final class Group {
   /// Makes an entry of as many incoming requests as fit; `nil` when memory is short.
   private func nextPayload() -> EntryPayload? {
     let time = max(logTime, host.reactor.wallClockMilliseconds)
-    if let frame = incoming[0].frame,
-      incoming.count == 1 || frame.byteCount > Self.joinedBytesMax
-    {
-      incomingBytes -= incoming.removeFirst().body.byteCount
+    if let frame = incoming[0].frame, incoming.count == 1 || isLarge(incoming[0].body) {
+      incoming.removeFirst()
       return EntryPayload(unsealed: frame, count: 1, time: time, cluster: host.cluster)
     }
     var count = 0
     var size = WireHeader.byteCount
     while count < incoming.count,
-      count == 0 || size + incoming[count].body.byteCount <= Self.entryBytesTarget
+      count == 0
+        || size + incoming[count].body.byteCount <= Self.entryBytesTarget
+          && !isLarge(incoming[count].body)
     {
       size += incoming[count].body.byteCount
       count += 1
@@ -305,10 +303,11 @@ final class Group {
     for request in incoming[..<count] { buffer.append(request.body.span) }
     host.copied(size - WireHeader.byteCount)
     incoming.removeFirst(count)
-    incomingBytes -= size - WireHeader.byteCount
     return EntryPayload(
       unsealed: buffer.freeze(), count: count, time: time, cluster: host.cluster)
   }
+
+  private func isLarge(_ body: Bytes) -> Bool { body.byteCount > Self.joinedBytesMax }
 
   // MARK: Effects
 
@@ -418,7 +417,6 @@ final class Group {
           .turnedAway(leader: core.leader), to: NodeID(rawValue: header.origin), group: index)
       }
       incoming.removeAll()
-      incomingBytes = 0
       let waiting = queries + (overdue?.queries ?? [])
       queries = []
       overdue = nil

@@ -9,9 +9,9 @@ struct Handovers {
   private static let patience = Duration.milliseconds(250)
   private var since: [UInt32: Instant] = [:]
 
-  /// Notes that this node's part in a shard changed.
+  /// Notes that what this node knows of a shard's leader changed.
   mutating func changed(_ group: UInt32, hasLeader: Bool, _ now: Instant) {
-    since[group] = hasLeader ? nil : now
+    since[group] = hasLeader ? nil : since[group] ?? now
   }
 
   /// Whether a shard had a leader a moment ago.

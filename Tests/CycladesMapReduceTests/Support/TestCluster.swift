@@ -1,3 +1,4 @@
+import CycladesTransport
 import Glibc
 
 @testable import CycladesMapReduce
@@ -15,7 +16,7 @@ final class TestCluster {
     workers count: Int = 2, nodeArguments: String = "", workerArguments: String = "--no-local-files"
   ) throws {
     folder = try TemporaryFolder()
-    let ports = try TestCluster.freePorts(6)
+    let ports = try freePorts(6)
     peers = (0..<3).map { "\($0 + 1)=127.0.0.1:\(ports[$0])" }.joined(separator: ",")
     addresses = (3..<6).map { "127.0.0.1:\(ports[$0])" }.joined(separator: ",")
     for node in 1...3 {
@@ -39,31 +40,6 @@ final class TestCluster {
     workers.append(
       try start("worker --cluster \(addresses) \(arguments)", log: "worker\(workers.count)"))
     return workers[workers.count - 1]
-  }
-
-  /// Ports of this machine that are free now, all different: below those that the system gives to
-  /// outgoing connections, one of which could have taken them by the time they are listened on.
-  private static func freePorts(_ count: Int) throws -> [UInt16] {
-    var descriptors: [Int32] = []
-    defer { for descriptor in descriptors { close(descriptor) } }
-    return try (0..<count).map { _ in
-      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-      descriptors.append(descriptor)
-      for _ in 0..<1000 {
-        let port = UInt16.random(in: 10_000..<32_768)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let isBound = unsafe withUnsafePointer(to: &address) {
-          unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-          }
-        }
-        if isBound { return port }
-      }
-      throw TestFailure("no free port")
-    }
   }
 
   private func start(_ arguments: String, log: String) throws -> pid_t {

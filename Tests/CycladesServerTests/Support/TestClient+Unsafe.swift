@@ -190,28 +190,3 @@ enum Value: Equatable, CustomStringConvertible {
     }
   }
 }
-
-/// Ports of this machine that are free now, all different: below those that the system gives to
-/// outgoing connections, one of which could have taken them by the time they are listened on.
-func freePorts(_ count: Int) throws -> [UInt16] {
-  var descriptors: [Int32] = []
-  defer { for descriptor in descriptors { close(descriptor) } }
-  return try (0..<count).map { _ in
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    descriptors.append(descriptor)
-    for _ in 0..<1000 {
-      let port = UInt16.random(in: 10_000..<32_768)
-      var address = sockaddr_in()
-      address.sin_family = sa_family_t(AF_INET)
-      address.sin_port = port.bigEndian
-      address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-      let isBound = unsafe withUnsafePointer(to: &address) {
-        unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-        }
-      }
-      if isBound { return port }
-    }
-    throw TestClient.Failure("no free port: error \(errno)")
-  }
-}
